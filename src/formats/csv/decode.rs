@@ -1,0 +1,294 @@
+//! Text columns into typed Arrow arrays, one value at a time, exactly or with an error.
+//!
+//! Shared by CSV and JSON: whatever writes a value as text is read by the same rules.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+    Int64Builder, StringArray, StringViewBuilder,
+};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::error::ArrowError;
+
+use super::types::NULL_WORDS;
+use super::value::{self, DateOrder};
+
+/// How one column of a dataset is read from text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnSpec {
+    /// The column's name as the dataset spells it.
+    pub name: String,
+    /// The type to produce.
+    pub data_type: DataType,
+    /// The order of dates, for dates and timestamps.
+    pub order: DateOrder,
+    /// The user's `dateformat`, which comes before `order`.
+    pub date_format: Option<String>,
+    /// Whether the type was guessed: then `007` is no number.
+    pub guessed: bool,
+    /// Texts that are NULL in every column; by default [`NULL_WORDS`], not in text columns.
+    pub null_words: Option<Arc<[String]>>,
+    /// The decimal mark.
+    pub decimal: u8,
+}
+
+impl ColumnSpec {
+    /// A column of a type that the user or the file named, with all else at its default.
+    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        ColumnSpec {
+            name: name.into(),
+            data_type,
+            order: DateOrder::Iso,
+            date_format: None,
+            guessed: false,
+            null_words: None,
+            decimal: b'.',
+        }
+    }
+}
+
+/// Why a value was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misread {
+    /// The text is no value of the column's type.
+    NotOfType,
+    /// The bytes are not UTF-8.
+    NotUtf8,
+}
+
+/// Collects the values of one column.
+pub(crate) struct ColumnBuilder {
+    spec: ColumnSpec,
+    values: Values,
+    /// Words such as `NA` read as NULL since the last look: the count and the first word.
+    pub(crate) null_words_seen: Option<(u64, String)>,
+    /// DOUBLE values that lost digits since the last look.
+    pub(crate) rounded_count: u64,
+}
+
+enum Values {
+    Boolean(BooleanBuilder),
+    Integer(Int64Builder),
+    Double(Float64Builder),
+    Decimal(Decimal128Builder, u8, i8),
+    Date(Date32Builder),
+    Timestamp(Int64Builder, TimeUnit),
+    Text(StringViewBuilder),
+    /// Any other type: text that Arrow's own cast accepts.
+    Cast(StringViewBuilder),
+}
+
+impl ColumnBuilder {
+    pub(crate) fn new(spec: ColumnSpec) -> Self {
+        let values = match &spec.data_type {
+            DataType::Boolean => Values::Boolean(BooleanBuilder::new()),
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+                Values::Integer(Int64Builder::new())
+            }
+            DataType::Float32 | DataType::Float64 => Values::Double(Float64Builder::new()),
+            DataType::Decimal128(precision, scale) if *scale >= 0 => {
+                Values::Decimal(Decimal128Builder::new(), *precision, *scale)
+            }
+            DataType::Date32 => Values::Date(Date32Builder::new()),
+            DataType::Timestamp(unit, _) => Values::Timestamp(Int64Builder::new(), *unit),
+            DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8 => {
+                Values::Text(StringViewBuilder::new())
+            }
+            _ => Values::Cast(StringViewBuilder::new()),
+        };
+        ColumnBuilder { spec, values, null_words_seen: None, rounded_count: 0 }
+    }
+
+    pub(crate) fn spec(&self) -> &ColumnSpec {
+        &self.spec
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        match &mut self.values {
+            Values::Boolean(builder) => builder.append_null(),
+            Values::Integer(builder) | Values::Timestamp(builder, _) => builder.append_null(),
+            Values::Double(builder) => builder.append_null(),
+            Values::Decimal(builder, ..) => builder.append_null(),
+            Values::Date(builder) => builder.append_null(),
+            Values::Text(builder) | Values::Cast(builder) => builder.append_null(),
+        }
+    }
+
+    /// Takes in one value. Nothing between two delimiters is NULL; `""` is NULL except in text.
+    #[inline]
+    pub(crate) fn push(&mut self, text: &[u8], quoted: bool) -> Result<(), Misread> {
+        let is_text = matches!(self.values, Values::Text(_));
+        if text.is_empty() && !(quoted && is_text) {
+            self.push_null();
+            return Ok(());
+        }
+        if let Some(words) = &self.spec.null_words
+            && words.iter().any(|word| word.as_bytes() == text)
+        {
+            self.push_null();
+            return Ok(());
+        }
+        if self.push_value(text) {
+            return Ok(());
+        }
+        if is_text || std::str::from_utf8(text).is_err() {
+            return Err(Misread::NotUtf8);
+        }
+        if self.spec.null_words.is_none()
+            && let Some(word) = NULL_WORDS.iter().find(|word| word.as_bytes() == text)
+        {
+            self.null_words_seen.get_or_insert_with(|| (0, (*word).to_string())).0 += 1;
+            self.push_null();
+            return Ok(());
+        }
+        Err(Misread::NotOfType)
+    }
+
+    /// Appends the value, or returns false and leaves the column as it was.
+    fn push_value(&mut self, text: &[u8]) -> bool {
+        let (decimal, guessed) = (self.spec.decimal, self.spec.guessed);
+        match &mut self.values {
+            Values::Text(builder) => match std::str::from_utf8(text) {
+                Ok(text) => builder.append_value(text),
+                Err(_) => return false,
+            },
+            Values::Integer(builder) => {
+                match value::parse_integer(trim_blanks(text), guessed) {
+                    Some(number) if fits(number, &self.spec.data_type) => {
+                        builder.append_value(number);
+                    }
+                    _ => return false,
+                }
+            }
+            Values::Double(builder) => {
+                let Some((number, rounded)) =
+                    value::parse_double(trim_blanks(text), decimal, guessed)
+                else {
+                    return false;
+                };
+                self.rounded_count += u64::from(rounded);
+                builder.append_value(number);
+            }
+            Values::Decimal(builder, precision, scale) => {
+                let text = trim_blanks(text);
+                match value::parse_decimal(text, *precision, *scale, decimal, guessed) {
+                    Some(number) => builder.append_value(number),
+                    None => return false,
+                }
+            }
+            Values::Boolean(builder) => match value::parse_boolean(trim_blanks(text)) {
+                Some(flag) => builder.append_value(flag),
+                None => return false,
+            },
+            Values::Date(builder) => {
+                let text = trim_blanks(text);
+                let days = match &self.spec.date_format {
+                    Some(format) => formatted_date(text, format),
+                    None => value::parse_date(text, self.spec.order),
+                };
+                match days {
+                    Some(days) => builder.append_value(days),
+                    None => return false,
+                }
+            }
+            Values::Timestamp(builder, unit) => {
+                let text = trim_blanks(text);
+                let moment = match &self.spec.date_format {
+                    Some(format) => formatted_moment(text, format, *unit),
+                    None => value::parse_timestamp(text, self.spec.order)
+                        .filter(|moment| match (moment.zoned, has_zone(&self.spec.data_type)) {
+                            // A zone is never dropped, and only assumed where the user asked.
+                            (true, false) => false,
+                            (false, true) => !guessed,
+                            _ => true,
+                        })
+                        .and_then(|moment| moment.in_unit(*unit)),
+                };
+                match moment {
+                    Some(moment) => builder.append_value(moment),
+                    None => return false,
+                }
+            }
+            Values::Cast(builder) => {
+                let Ok(text) = std::str::from_utf8(text) else { return false };
+                if strict_cast(&StringArray::from(vec![text]), &self.spec.data_type).is_err() {
+                    return false;
+                }
+                builder.append_value(text);
+            }
+        }
+        true
+    }
+
+    /// The array of all values since the last call.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let wanted = &self.spec.data_type;
+        let array: ArrayRef = match &mut self.values {
+            Values::Boolean(builder) => Arc::new(builder.finish()),
+            Values::Integer(builder) => Arc::new(builder.finish()),
+            Values::Double(builder) => Arc::new(builder.finish()),
+            Values::Decimal(builder, precision, scale) => {
+                Arc::new(builder.finish().with_precision_and_scale(*precision, *scale)?)
+            }
+            Values::Date(builder) => Arc::new(builder.finish()),
+            Values::Timestamp(builder, _) => {
+                let ticks = builder.finish();
+                return Ok(datafusion::arrow::array::make_array(
+                    ticks.to_data().into_builder().data_type(wanted.clone()).build()?,
+                ));
+            }
+            Values::Text(builder) | Values::Cast(builder) => Arc::new(builder.finish()),
+        };
+        if array.data_type() == wanted { Ok(array) } else { strict_cast(&array, wanted) }
+    }
+}
+
+/// A cast that fails where a value does not fit.
+pub(crate) fn strict_cast(array: &dyn Array, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(array, wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+fn has_zone(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
+fn fits(number: i64, data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Int8 => i8::try_from(number).is_ok(),
+        DataType::Int16 => i16::try_from(number).is_ok(),
+        DataType::Int32 => i32::try_from(number).is_ok(),
+        _ => true,
+    }
+}
+
+#[inline]
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = text {
+        text = rest;
+    }
+    text
+}
+
+fn formatted_date(text: &[u8], format: &str) -> Option<i32> {
+    let date = NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, format).ok()?;
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+}
+
+fn formatted_moment(text: &[u8], format: &str, unit: TimeUnit) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let moment = NaiveDateTime::parse_from_str(text, format)
+        .or_else(|_| {
+            NaiveDate::parse_from_str(text, format).map(|date| date.and_time(chrono::NaiveTime::MIN))
+        })
+        .ok()?
+        .and_utc();
+    match unit {
+        TimeUnit::Second => Some(moment.timestamp()),
+        TimeUnit::Millisecond => Some(moment.timestamp_millis()),
+        TimeUnit::Microsecond => Some(moment.timestamp_micros()),
+        TimeUnit::Nanosecond => moment.timestamp_nanos_opt(),
+    }
+}

@@ -1,0 +1,419 @@
+//! The reader: bytes of one file, or of one piece of it, into record batches.
+//!
+//! ```text
+//! bytes -> buffer -> Tokenizer (fields of one record) -> a ColumnBuilder for each asked column
+//! ```
+//!
+//! Every record is cut into fields and counted, also for `count(*)`: a row of the wrong length is
+//! an error that names file, line and column, whatever the statement asks for.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::decode::{ColumnBuilder, Misread};
+use super::dialect::{Dialect, Ragged};
+use super::records::{Field, Malformed, Tokenizer};
+use crate::error::{Error, ErrorKind, Misfit, Place, Result};
+use crate::formats::{ReadRequest, Wanted};
+use crate::notes::{Counts, NoteKind};
+
+const BUFFER_LEN_BYTES: usize = 256 * 1024;
+/// The longest record that is read; more is most likely a quote that was never closed.
+pub const RECORD_LEN_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a reader must know of the file besides its bytes.
+pub struct Input {
+    /// Decoded bytes from `start` on.
+    pub bytes: Box<dyn Read + Send>,
+    /// Offset of the first record in the decoded file.
+    pub start: u64,
+    /// Records that begin at or behind this offset belong to another task.
+    pub end: u64,
+    /// How the file is written.
+    pub dialect: Dialect,
+    /// How many fields a record has.
+    pub width: usize,
+    /// What to do with records of another width.
+    pub ragged: Ragged,
+    /// The name of the file for errors.
+    pub name: String,
+    /// Counts the newlines before `start`; asked only for an error's line number.
+    pub lines_before: Box<dyn Fn() -> u64 + Send>,
+}
+
+/// Iterates over the batches of one file or piece.
+pub struct CsvReader {
+    input: Input,
+    request: Arc<ReadRequest>,
+    tokenizer: Tokenizer,
+    columns: Vec<Column>,
+    fields: Vec<Field>,
+    buffer: Vec<u8>,
+    /// The unread bytes are `buffer[position..filled]`.
+    position: usize,
+    filled: usize,
+    at_end: bool,
+    done: bool,
+    /// Offset of `buffer[0]` in the decoded file.
+    buffer_start: u64,
+    /// Newlines between `input.start` and `buffer[0]`.
+    lines_dropped: u64,
+    row_number: i64,
+}
+
+enum Column {
+    Field { idx: usize, builder: ColumnBuilder },
+    Missing,
+    RowNumber(Int64Builder),
+}
+
+impl CsvReader {
+    /// Makes a reader; `sources` gives for each wanted column the field that holds it.
+    pub fn new(input: Input, request: Arc<ReadRequest>, sources: &[Option<usize>]) -> Self {
+        let columns = request
+            .columns
+            .iter()
+            .zip(sources)
+            .map(|(wanted, source)| match (wanted, source) {
+                (Wanted::RowNumber, _) => Column::RowNumber(Int64Builder::new()),
+                (Wanted::Column(spec), Some(idx)) => {
+                    Column::Field { idx: *idx, builder: ColumnBuilder::new(spec.clone()) }
+                }
+                (Wanted::Column(_), None) => Column::Missing,
+            })
+            .collect();
+        CsvReader {
+            tokenizer: Tokenizer::new(&input.dialect),
+            columns,
+            fields: Vec::with_capacity(input.width),
+            buffer: Vec::new(),
+            position: 0,
+            filled: 0,
+            at_end: false,
+            done: false,
+            buffer_start: input.start,
+            lines_dropped: 0,
+            row_number: 0,
+            input,
+            request,
+        }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let mut row_count = 0;
+        while row_count < self.request.batch_rows {
+            let Some(record_len) = self.next_record()? else { break };
+            if self.take_record()? {
+                row_count += 1;
+            }
+            self.position += record_len;
+        }
+        self.report_tallies();
+        if row_count == 0 {
+            return Ok(None);
+        }
+        Counts::bump(&self.request.notes.counts().rows_read, row_count as u64);
+        let schema = Arc::clone(&self.request.schema);
+        let arrays = self.finish_columns(&schema, row_count)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(row_count));
+        RecordBatch::try_new_with_options(schema, arrays, &options)
+            .map(Some)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+    }
+
+    /// Makes `self.fields` the fields of the record at `position` and returns its length.
+    fn next_record(&mut self) -> Result<Option<usize>> {
+        loop {
+            if self.buffer_start + self.position as u64 >= self.input.end {
+                return Ok(None);
+            }
+            let rest = &self.buffer[self.position..self.filled];
+            if rest.is_empty() && self.at_end {
+                return Ok(None);
+            }
+            if !rest.is_empty() && self.input.dialect.comment == Some(rest[0]) {
+                match memchr::memchr(self.input.dialect.newline, rest) {
+                    Some(at) => {
+                        self.position += at + 1;
+                        continue;
+                    }
+                    None if self.at_end => return Ok(None),
+                    None => {}
+                }
+            } else if !rest.is_empty() {
+                match self.tokenizer.record(rest, self.at_end, &mut self.fields) {
+                    Ok(Some(len)) => return Ok(Some(len)),
+                    Ok(None) => {}
+                    Err(malformed) => return Err(self.malformed(malformed)),
+                }
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Moves the unread bytes to the front and reads more behind them.
+    fn fill(&mut self) -> Result<()> {
+        if self.position > 0 {
+            let dropped = &self.buffer[..self.position];
+            self.lines_dropped +=
+                memchr::memchr_iter(self.input.dialect.newline, dropped).count() as u64;
+            self.buffer.copy_within(self.position..self.filled, 0);
+            self.buffer_start += self.position as u64;
+            self.filled -= self.position;
+            self.position = 0;
+        }
+        if self.filled == self.buffer.len() {
+            if self.filled >= RECORD_LEN_MAX_BYTES {
+                return Err(self.too_long());
+            }
+            let len = (self.buffer.len() * 2).max(BUFFER_LEN_BYTES);
+            self.buffer.resize(len, 0);
+        }
+        let read = loop {
+            match self.input.bytes.read(&mut self.buffer[self.filled..]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        let count = read.map_err(|error| Error::io("read", &self.input.name, &error))?;
+        self.at_end = count == 0;
+        self.filled += count;
+        Ok(())
+    }
+
+    /// Takes the record in `self.fields` into the columns; returns false if it is no row.
+    fn take_record(&mut self) -> Result<bool> {
+        if self.fields.len() != self.input.width && !self.mend_width()? {
+            return Ok(false);
+        }
+        if self.input.width == 1 && self.is_blank() && self.rest_is_blank()? {
+            return Ok(false);
+        }
+        let row_number = self.row_number;
+        self.row_number += 1;
+        let record = &self.buffer[self.position..self.filled];
+        for column in &mut self.columns {
+            match column {
+                Column::Missing => {}
+                Column::RowNumber(builder) => builder.append_value(row_number),
+                Column::Field { idx, builder } => {
+                    let Some(&field) = self.fields.get(*idx) else {
+                        builder.push_null();
+                        continue;
+                    };
+                    let value = self.tokenizer.value(record, field);
+                    if let Err(misread) = builder.push(&value, field.quoted) {
+                        let spec = builder.spec().clone();
+                        let text = String::from_utf8_lossy(&value).into_owned();
+                        return Err(self.misread(misread, &spec, field, &text));
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_blank(&self) -> bool {
+        matches!(self.fields[..], [field] if field.start == field.end && !field.quoted)
+    }
+
+    /// Whether nothing but newlines follows: blank lines at the end of a file are no rows.
+    fn rest_is_blank(&mut self) -> Result<bool> {
+        loop {
+            let rest = &self.buffer[self.position..self.filled];
+            if rest.iter().any(|byte| !matches!(byte, b'\n' | b'\r')) {
+                return Ok(false);
+            }
+            if self.at_end {
+                return Ok(true);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Deals with a record of the wrong width; returns false if it is no row at all.
+    fn mend_width(&mut self) -> Result<bool> {
+        if self.is_blank() {
+            return Ok(false);
+        }
+        let (found, width) = (self.fields.len(), self.input.width);
+        let extra_is_empty = self
+            .fields
+            .get(width..)
+            .is_some_and(|extra| extra.iter().all(|field| field.start == field.end));
+        if found > width && extra_is_empty {
+            let subject = format!("{}: empty fields beyond the last column left out", self.input.name);
+            let line = self.line_of(self.position);
+            self.note_tally(NoteKind::Padded, &subject, line);
+            self.fields.truncate(width);
+            return Ok(true);
+        }
+        if found < width && self.input.ragged == Ragged::Pad {
+            let subject = format!("{}: short rows filled with NULL", self.input.name);
+            let line = self.line_of(self.position);
+            self.note_tally(NoteKind::Padded, &subject, line);
+            return Ok(true);
+        }
+        let at = self.fields.get(width).map_or(0, |field| field.start);
+        let mut error = Error::data(format!(
+            "row has {}, the header has {width}",
+            crate::units::show_counted(found as u64, "field")
+        ))
+        .at(self.place(self.position, at));
+        error = if found < width {
+            error.hint(format!(
+                "to fill short rows with NULL: read_csv('{}', ragged => 'pad')",
+                self.input.name
+            ))
+        } else {
+            error.hint(format!(
+                "is `{}` the delimiter? name another: read_csv('{}', delim => ';')",
+                self.input.dialect.delimiter.map_or(' ', char::from),
+                self.input.name
+            ))
+        };
+        Err(error)
+    }
+
+    fn note_tally(&self, kind: NoteKind, subject: &str, line: u64) {
+        self.request
+            .notes
+            .tally(kind, subject, 1, || format!("line {line}"));
+    }
+
+    fn report_tallies(&mut self) {
+        for column in &mut self.columns {
+            let Column::Field { builder, .. } = column else { continue };
+            let name = builder.spec().name.clone();
+            if let Some((count, word)) = builder.null_words_seen.take() {
+                let subject = format!("`{word}` and the like read as NULL in `{name}`");
+                self.request
+                    .notes
+                    .tally(NoteKind::NullWord, &subject, count, || self.input.name.clone());
+            }
+            let rounded = std::mem::take(&mut builder.rounded_count);
+            if rounded > 0 {
+                let subject = format!("more digits than DOUBLE holds in `{name}`");
+                self.request
+                    .notes
+                    .tally(NoteKind::Rounded, &subject, rounded, || self.input.name.clone());
+            }
+        }
+    }
+
+    fn finish_columns(&mut self, schema: &SchemaRef, row_count: usize) -> Result<Vec<ArrayRef>> {
+        self.columns
+            .iter_mut()
+            .zip(schema.fields())
+            .map(|(column, field)| match column {
+                Column::Missing => Ok(new_null_array(field.data_type(), row_count)),
+                Column::RowNumber(builder) => Ok(Arc::new(builder.finish()) as ArrayRef),
+                Column::Field { builder, .. } => builder.finish().map_err(|error| {
+                    Error::data(error.to_string()).at(Place::file(&self.input.name))
+                }),
+            })
+            .collect()
+    }
+
+    /// The line, counted from 1, of a position in the buffer.
+    fn line_of(&self, position: usize) -> u64 {
+        let here = memchr::memchr_iter(self.input.dialect.newline, &self.buffer[..position]).count();
+        (self.input.lines_before)() + self.lines_dropped + here as u64 + 1
+    }
+
+    /// The place of the byte `at` of the record that starts at `record` in the buffer.
+    fn place(&self, record: usize, at: usize) -> Place {
+        let text = &self.buffer[record..(record + at).min(self.filled)];
+        let line_start = memchr::memrchr(self.input.dialect.newline, text).map_or(0, |found| found + 1);
+        Place::File {
+            path: self.input.name.clone(),
+            line: Some(self.line_of(record + at)),
+            column: Some((at - line_start) as u64 + 1),
+        }
+    }
+
+    fn misread(
+        &self,
+        misread: Misread,
+        spec: &super::decode::ColumnSpec,
+        field: Field,
+        text: &str,
+    ) -> Error {
+        let place = self.place(self.position, field.start);
+        let (name, file) = (&spec.name, &self.input.name);
+        if misread == Misread::NotUtf8 {
+            return Error::data(format!("`{name}` holds bytes that are not UTF-8: {text:?}"))
+                .at(place)
+                .hint(format!("name the encoding: read_csv('{file}', encoding => 'windows-1252')"));
+        }
+        let wanted = crate::formats::sql_type_name(&spec.data_type);
+        let error = Error::data(format!(
+            "cannot read `{name}` as {wanted}: found {:?}",
+            shorten(text)
+        ))
+        .at(place)
+        .hint(format!("to read it as text: read_csv('{file}', types => {{'{name}': 'VARCHAR'}})"));
+        if spec.guessed {
+            error.misfit(Misfit {
+                dataset: self.request.dataset,
+                column: name.clone(),
+                text: text.to_string(),
+            })
+        } else {
+            error
+        }
+    }
+
+    fn malformed(&self, malformed: Malformed) -> Error {
+        let file = &self.input.name;
+        let hint = format!("if quotes are plain text here: read_csv('{file}', quote => '')");
+        match malformed {
+            Malformed::UnclosedQuote(at) => {
+                Error::data("a quote is opened here and never closed").at(self.place(self.position, at))
+            }
+            Malformed::TextAfterQuote(at) => {
+                Error::data("text follows a closing quote").at(self.place(self.position, at))
+            }
+        }
+        .hint(hint)
+    }
+
+    fn too_long(&self) -> Error {
+        Error::new(
+            ErrorKind::Limit,
+            format!(
+                "a record is longer than {}",
+                crate::units::show_bytes(RECORD_LEN_MAX_BYTES as u64)
+            ),
+        )
+        .at(self.place(self.position, 0))
+        .hint(format!(
+            "is a quote missing? if quotes are plain text here: read_csv('{}', quote => '')",
+            self.input.name
+        ))
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 60;
+    if text.chars().count() <= SHOWN_CHARS_MAX {
+        return text.to_string();
+    }
+    text.chars().take(SHOWN_CHARS_MAX).chain(['…']).collect()
+}
+
+impl Iterator for CsvReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let batch = self.next_batch().transpose();
+        self.done = !matches!(batch, Some(Ok(_)));
+        batch
+    }
+}

@@ -1,0 +1,402 @@
+//! One value: text into number, date or boolean, exactly or not at all.
+//!
+//! Invariant: what is returned stands for the whole text; nothing is rounded to fit, cut or
+//! guessed. Only DOUBLE rounds, to the nearest, as IEEE 754 asks.
+
+use chrono::NaiveDate;
+use datafusion::arrow::datatypes::TimeUnit;
+
+/// The order of day, month and year in a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum DateOrder {
+    /// `2024-12-31` or `2024/12/31`.
+    #[default]
+    Iso,
+    /// `31/12/2024`, `31.12.2024` or `31-12-2024`.
+    DayFirst,
+    /// `12/31/2024` or `12-31-2024`.
+    MonthFirst,
+}
+
+impl DateOrder {
+    /// All orders.
+    pub const ALL: [DateOrder; 3] = [DateOrder::Iso, DateOrder::DayFirst, DateOrder::MonthFirst];
+    pub(crate) const ALL_MASK: u8 = 0b111;
+
+    pub(crate) fn mask(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What a number looks like, in digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NumberShape {
+    pub(crate) significant: u32,
+    pub(crate) integer_digits: u32,
+    pub(crate) scale: u32,
+    pub(crate) exponent: bool,
+    /// NaN or an infinity.
+    pub(crate) special: bool,
+}
+
+/// `true` and `false` in three spellings.
+pub(crate) fn parse_boolean(text: &[u8]) -> Option<bool> {
+    match text {
+        b"true" | b"True" | b"TRUE" => Some(true),
+        b"false" | b"False" | b"FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole number of 64 bits. A guessed one (`guessed`) has neither `+` nor leading zeros, which
+/// mark identifiers and telephone numbers.
+#[inline]
+pub(crate) fn parse_integer(text: &[u8], guessed: bool) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] if !guessed => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || (guessed && digits.len() > 1 && digits[0] == b'0') {
+        return None;
+    }
+    let mut number: u64 = 0;
+    if digits.len() < 19 {
+        // Cannot overflow: the common case does without checks.
+        for &byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number = number * 10 + u64::from(digit);
+        }
+    } else {
+        for &byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+        }
+    }
+    if negative {
+        0_i64.checked_sub_unsigned(number)
+    } else {
+        i64::try_from(number).ok()
+    }
+}
+
+/// Looks at a number without reading it; `None` if it is none.
+pub(crate) fn number_shape(text: &[u8], decimal: u8) -> Option<NumberShape> {
+    let mut shape = NumberShape::default();
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    if matches!(unsigned, b"NaN" | b"nan" | b"inf" | b"Inf" | b"Infinity" | b"infinity") {
+        shape.special = true;
+        return Some(shape);
+    }
+    let digits_end = |from: usize| {
+        let rest = &unsigned[from..];
+        from + rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+    };
+    let integer_end = digits_end(0);
+    shape.integer_digits = integer_end as u32;
+    if integer_end > 1 && unsigned[0] == b'0' {
+        return None;
+    }
+    let mut position = integer_end;
+    if unsigned.get(position) == Some(&decimal) {
+        let fraction_end = digits_end(position + 1);
+        shape.scale = (fraction_end - position - 1) as u32;
+        position = fraction_end;
+    }
+    if shape.integer_digits + shape.scale == 0 {
+        return None;
+    }
+    shape.significant = significant_digits(&unsigned[..position], decimal);
+    if let Some(b'e' | b'E') = unsigned.get(position) {
+        shape.exponent = true;
+        position += 1;
+        if let Some(b'+' | b'-') = unsigned.get(position) {
+            position += 1;
+        }
+        let exponent_end = digits_end(position);
+        if exponent_end == position {
+            return None;
+        }
+        position = exponent_end;
+    }
+    (position == unsigned.len()).then_some(shape)
+}
+
+/// Digits between the first and the last that are not zero.
+fn significant_digits(mantissa: &[u8], decimal: u8) -> u32 {
+    let digits = mantissa.iter().filter(|byte| **byte != decimal);
+    let leading = digits.clone().take_while(|byte| **byte == b'0').count();
+    let trailing = digits.clone().rev().take_while(|byte| **byte == b'0').count();
+    digits.count().saturating_sub(leading + trailing) as u32
+}
+
+/// A DOUBLE, and whether it has more digits than a DOUBLE holds.
+#[inline]
+pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f64, bool)> {
+    let first = *text.first()?;
+    let leading_zero = match text {
+        [b'0', next, ..] | [b'-', b'0', next, ..] => next.is_ascii_digit(),
+        _ => false,
+    };
+    if guessed && (first == b'+' || leading_zero) {
+        return None;
+    }
+    let mut buffer = [0; 64];
+    let text = if decimal == b'.' {
+        text
+    } else {
+        let copy = buffer.get_mut(..text.len())?;
+        for (to, &from) in copy.iter_mut().zip(text) {
+            if from == b'.' {
+                return None;
+            }
+            *to = if from == decimal { b'.' } else { from };
+        }
+        copy
+    };
+    let number = std::str::from_utf8(text).ok()?.parse::<f64>().ok()?;
+    if !number.is_finite() && text.iter().any(u8::is_ascii_digit) {
+        return None;
+    }
+    let rounded = text.len() > super::types::DOUBLE_DIGITS_MAX as usize
+        && number_shape(text, b'.')
+            .is_some_and(|shape| shape.significant > super::types::DOUBLE_DIGITS_MAX);
+    Some((number, rounded))
+}
+
+/// A DECIMAL as its unscaled number; digits beyond `scale` must be zeros.
+pub(crate) fn parse_decimal(
+    text: &[u8],
+    precision: u8,
+    scale: i8,
+    decimal: u8,
+    guessed: bool,
+) -> Option<i128> {
+    let text = match text {
+        [b'+', rest @ ..] if !guessed => rest,
+        _ => text,
+    };
+    let shape = match number_shape(text, decimal) {
+        Some(shape) => shape,
+        // Leading zeros are fine where the user asked for a number.
+        None if !guessed => number_shape(strip_zeros(text), decimal)?,
+        None => return None,
+    };
+    let scale = u32::try_from(scale).ok()?;
+    if shape.exponent || shape.special {
+        return None;
+    }
+    let (negative, unsigned) = match text.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let mut number: i128 = 0;
+    let mut fraction: Option<u32> = None;
+    for &byte in unsigned {
+        if byte == decimal {
+            fraction = Some(0);
+            continue;
+        }
+        if let Some(count) = fraction.as_mut() {
+            if *count == scale {
+                if byte != b'0' {
+                    return None;
+                }
+                continue;
+            }
+            *count += 1;
+        }
+        number = number.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
+    }
+    let missing = scale - fraction.unwrap_or(0);
+    number = number.checked_mul(10_i128.checked_pow(missing)?)?;
+    let limit = 10_i128.checked_pow(u32::from(precision))?;
+    (number < limit).then_some(if negative { -number } else { number })
+}
+
+fn strip_zeros(text: &[u8]) -> &[u8] {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    &digits[zeros.min(digits.len().saturating_sub(1))..]
+}
+
+/// A date as days since 1970-01-01.
+pub(crate) fn parse_date(text: &[u8], order: DateOrder) -> Option<i32> {
+    let (days, rest) = date_prefix(text, order)?;
+    rest.is_empty().then_some(days)
+}
+
+const EPOCH_DAYS_FROM_CE: i32 = 719_163;
+
+fn date_prefix(text: &[u8], order: DateOrder) -> Option<(i32, &[u8])> {
+    let (first, separator, second, third, rest) = three_numbers(text)?;
+    let (year, month, day) = match order {
+        DateOrder::Iso => (first, second, third),
+        DateOrder::DayFirst => (third, second, first),
+        DateOrder::MonthFirst => (third, first, second),
+    };
+    let separators: &[u8] = match order {
+        DateOrder::Iso | DateOrder::MonthFirst => b"-/",
+        DateOrder::DayFirst => b"-/.",
+    };
+    // Two-digit years are a guess too many.
+    if !separators.contains(&separator) || year.1 != 4 || month.1 > 2 || day.1 > 2 {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year.0).ok()?, month.0, day.0)?;
+    use chrono::Datelike;
+    Some((date.num_days_from_ce() - EPOCH_DAYS_FROM_CE, rest))
+}
+
+type Digits = (u32, usize);
+
+/// Three numbers with one separator twice, and what follows.
+fn three_numbers(text: &[u8]) -> Option<(Digits, u8, Digits, Digits, &[u8])> {
+    let (first, rest) = number_prefix(text, 4)?;
+    let (&separator, rest) = rest.split_first()?;
+    let (second, rest) = number_prefix(rest, 2)?;
+    let rest = rest.strip_prefix(&[separator])?;
+    let (third, rest) = number_prefix(rest, 4)?;
+    Some((first, separator, second, third, rest))
+}
+
+/// One to `len_max` digits, their number and count, and what follows.
+fn number_prefix(text: &[u8], len_max: usize) -> Option<(Digits, &[u8])> {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if len == 0 || len > len_max {
+        return None;
+    }
+    let number = text[..len].iter().fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+    Some(((number, len), &text[len..]))
+}
+
+/// A point in time, in nanoseconds; see [`Moment::in_unit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    nanos: i128,
+    pub(crate) fraction_digits: u32,
+    /// The text named a zone or offset; the moment is in UTC then.
+    pub(crate) zoned: bool,
+}
+
+impl Moment {
+    /// The moment in a unit since 1970, if it is whole in that unit and fits 64 bits.
+    pub(crate) fn in_unit(self, unit: TimeUnit) -> Option<i64> {
+        let divisor = match unit {
+            TimeUnit::Second => 1_000_000_000,
+            TimeUnit::Millisecond => 1_000_000,
+            TimeUnit::Microsecond => 1_000,
+            TimeUnit::Nanosecond => 1,
+        };
+        if self.nanos % divisor != 0 {
+            return None;
+        }
+        i64::try_from(self.nanos / divisor).ok()
+    }
+}
+
+/// A date, or a date with a time: `2024-12-31 23:59[:59[.999999999]][Z|+01:00]`, also with `T`.
+pub(crate) fn parse_timestamp(text: &[u8], order: DateOrder) -> Option<Moment> {
+    const SECOND: i128 = 1_000_000_000;
+    let (days, rest) = date_prefix(text, order)?;
+    let midnight = i128::from(days) * 86_400 * SECOND;
+    if rest.is_empty() {
+        return Some(Moment { nanos: midnight, fraction_digits: 0, zoned: false });
+    }
+    let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
+    let (hours, rest) = number_prefix(rest, 2)?;
+    let (minutes, rest) = number_prefix(rest.strip_prefix(b":")?, 2)?;
+    let (seconds, rest) = match rest.strip_prefix(b":") {
+        Some(rest) => number_prefix(rest, 2)?,
+        None => ((0, 2), rest),
+    };
+    let (fraction, fraction_digits, rest) = match rest.strip_prefix(b".") {
+        Some(rest) => {
+            let ((number, digits), rest) = number_prefix(rest, 9)?;
+            (i128::from(number) * 10_i128.pow(9 - digits as u32), digits as u32, rest)
+        }
+        None => (0, 0, rest),
+    };
+    if hours.0 > 23 || minutes.0 > 59 || seconds.0 > 59 || minutes.1 != 2 || seconds.1 != 2 {
+        return None;
+    }
+    let offset_seconds = if rest.is_empty() { None } else { Some(parse_offset(rest)?) };
+    let clock = i128::from(hours.0 * 3600 + minutes.0 * 60 + seconds.0);
+    let nanos =
+        midnight + (clock - i128::from(offset_seconds.unwrap_or(0))) * SECOND + fraction;
+    Some(Moment { nanos, fraction_digits, zoned: offset_seconds.is_some() })
+}
+
+/// `Z`, `+01:00`, `-0530` or `+01`, in seconds east of Greenwich.
+fn parse_offset(text: &[u8]) -> Option<i32> {
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    let (sign, rest) = match text {
+        b"Z" | b"z" | b"UTC" => return Some(0),
+        [b'+', rest @ ..] => (1, rest),
+        [b'-', rest @ ..] => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest {
+        [a, b] => ([*a, *b], [b'0', b'0']),
+        [a, b, c, d] | [a, b, b':', c, d] => ([*a, *b], [*c, *d]),
+        _ => return None,
+    };
+    let two = |digits: [u8; 2]| number_prefix(&digits, 2).filter(|((_, len), _)| *len == 2).map(|((number, _), _)| number);
+    let (hours, minutes) = (two(hours)?, two(minutes)?);
+    (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_whole_or_not_at_all() {
+        let parse = |text: &str| parse_integer(text.as_bytes(), true);
+        assert_eq!(parse("-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(parse("9223372036854775807"), Some(i64::MAX));
+        assert_eq!(parse("9223372036854775808"), None);
+        assert_eq!(parse("3.75"), None);
+        assert_eq!(parse("007"), None);
+        assert_eq!(parse_integer(b"007", false), Some(7));
+        assert_eq!(parse("-"), None);
+    }
+
+    #[test]
+    fn decimals_keep_every_digit() {
+        let parse = |text: &str| parse_decimal(text.as_bytes(), 10, 2, b'.', true);
+        assert_eq!(parse("12.5"), Some(1250));
+        assert_eq!(parse("-0.05"), Some(-5));
+        assert_eq!(parse("1.230"), Some(123));
+        assert_eq!(parse("1.234"), None);
+        assert_eq!(parse("123456789"), None);
+        assert_eq!(parse_decimal(b"0012,50", 10, 2, b',', false), Some(1250));
+    }
+
+    #[test]
+    fn doubles_report_lost_digits() {
+        assert_eq!(parse_double(b"0.1", b'.', true), Some((0.1, false)));
+        assert_eq!(parse_double(b"1,5", b',', true), Some((1.5, false)));
+        assert_eq!(parse_double(b"0.12345678901234567890", b'.', true).map(|d| d.1), Some(true));
+        assert_eq!(parse_double(b"1e999", b'.', true), None);
+        assert_eq!(parse_double(b"00.5", b'.', true), None);
+    }
+
+    #[test]
+    fn moments_in_utc() {
+        let micros = |text: &str| {
+            parse_timestamp(text.as_bytes(), DateOrder::Iso)?.in_unit(TimeUnit::Microsecond)
+        };
+        assert_eq!(micros("1970-01-01T00:00:01Z"), Some(1_000_000));
+        assert_eq!(micros("1970-01-01 01:00:00+01:00"), Some(0));
+        assert_eq!(micros("1970-01-01 00:00:00.0000001"), None);
+        assert_eq!(micros("1970-01-01 24:00:00"), None);
+        assert_eq!(parse_date(b"31.12.1969", DateOrder::DayFirst), Some(-1));
+    }
+}

@@ -1,0 +1,316 @@
+//! One file as it was when the statement was planned, and reading it as just that.
+//!
+//! Invariant: a file that changed since it was listed is an error that names it, never a mixture of
+//! old and new bytes and never a wait for bytes that are gone.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use crate::error::{Error, Place, Result};
+
+/// What tells one version of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Identity {
+    /// Length in bytes.
+    pub len: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub modified_ns: i128,
+    /// Device and inode, 0 where the system has none.
+    pub inode: (u64, u64),
+}
+
+impl Identity {
+    /// Reads the identity out of a file's metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        let modified_ns = match metadata.modified() {
+            Ok(time) => match time.duration_since(UNIX_EPOCH) {
+                Ok(after) => after.as_nanos() as i128,
+                Err(before) => -(before.duration().as_nanos() as i128),
+            },
+            Err(_) => 0,
+        };
+        Identity { len: metadata.len(), modified_ns, inode: inode(metadata) }
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn inode(_metadata: &Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+/// One file in one location.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// The name that the user knows it by, as it appears in errors, notes and `filename`.
+    pub name: String,
+    /// Its identity at planning; of standard input only a placeholder.
+    pub identity: Identity,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Local(PathBuf),
+    Stream(Arc<StreamSource>),
+}
+
+impl SourceFile {
+    /// A file on a local disk.
+    pub fn local(name: impl Into<String>, path: PathBuf, metadata: &Metadata) -> Self {
+        SourceFile { name: name.into(), identity: Identity::of(metadata), bytes: Bytes::Local(path) }
+    }
+
+    /// Bytes that can be read only once, such as standard input.
+    pub fn stream(name: impl Into<String>, stream: Arc<StreamSource>) -> Self {
+        SourceFile {
+            name: name.into(),
+            identity: Identity::default(),
+            bytes: Bytes::Stream(stream),
+        }
+    }
+
+    /// Whether the bytes can be read only once, from the front.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.bytes, Bytes::Stream(_))
+    }
+
+    /// The path on the local disk, if it lies there.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.bytes {
+            Bytes::Local(path) => Some(path),
+            Bytes::Stream(_) => None,
+        }
+    }
+
+    /// Opens a local file and checks that it is still the one that was listed.
+    ///
+    /// # Errors
+    /// When it is gone, cannot be opened, or changed.
+    pub fn open(self: &Arc<Self>) -> Result<OpenFile> {
+        let path = self.path().ok_or_else(|| {
+            Error::data(format!("{} can only be read from front to back", self.name))
+                .hint("save it into a file first")
+        })?;
+        let file = File::open(path).map_err(|error| Error::io("open file", &self.name, &error))?;
+        let open = OpenFile { file, source: Arc::clone(self) };
+        open.verify()?;
+        Ok(open)
+    }
+
+    /// The first bytes, at most `len_max` of them; a stream keeps them for its reader.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head(self: &Arc<Self>, len_max: usize) -> Result<Vec<u8>> {
+        match &self.bytes {
+            Bytes::Stream(stream) => {
+                stream.head(len_max).map_err(|error| Error::io("read", &self.name, &error))
+            }
+            Bytes::Local(_) => {
+                let len = len_max.min(usize::try_from(self.identity.len).unwrap_or(len_max));
+                let mut head = vec![0; len];
+                self.open()?.read_exact_at(&mut head, 0)?;
+                Ok(head)
+            }
+        }
+    }
+
+    /// Reads the bytes in `start..end` from front to back.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or a stream was read before.
+    pub fn read_range(self: &Arc<Self>, start: u64, end: u64) -> Result<Box<dyn Read + Send>> {
+        match &self.bytes {
+            Bytes::Stream(stream) => stream.take().ok_or_else(|| {
+                Error::sql(format!("{} can be read only once in a statement", self.name))
+                    .hint("save it into a file first, or join it with itself through a CTE")
+            }),
+            Bytes::Local(_) => {
+                let file = self.open()?;
+                Ok(Box::new(RangeReader { file, position: start, end }))
+            }
+        }
+    }
+
+    /// Reads all bytes from front to back.
+    ///
+    /// # Errors
+    /// As [`SourceFile::read_range`].
+    pub fn read_all(self: &Arc<Self>) -> Result<Box<dyn Read + Send>> {
+        self.read_range(0, self.identity.len)
+    }
+}
+
+/// A local file that is open for reading at any offset.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+    source: Arc<SourceFile>,
+}
+
+impl OpenFile {
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// When the file ends before, or the disk fails.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        read_exact_at(&self.file, buffer, offset).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                self.changed("it is shorter than it was")
+            } else {
+                Error::io("read", &self.source.name, &error)
+            }
+        })
+    }
+
+    /// Checks that the file is still the one that was listed.
+    ///
+    /// # Errors
+    /// When its length, modification time or inode differ.
+    pub fn verify(&self) -> Result<()> {
+        let metadata = self
+            .file
+            .metadata()
+            .map_err(|error| Error::io("look at file", &self.source.name, &error))?;
+        let now = Identity::of(&metadata);
+        if now == self.source.identity {
+            return Ok(());
+        }
+        let then = self.source.identity;
+        Err(self.changed(&if now.len != then.len {
+            format!("{} bytes then, {} bytes now", then.len, now.len)
+        } else {
+            "it was written to or replaced".to_string()
+        }))
+    }
+
+    fn changed(&self, how: &str) -> Error {
+        Error::data(format!("the file changed while it was read: {how}"))
+            .at(Place::file(&self.source.name))
+            .hint("run the statement again once the file is complete")
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !buffer.is_empty() {
+        match file.seek_read(buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                buffer = &mut buffer[count..];
+                offset += count as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a range of a file in order and checks the identity after each read.
+struct RangeReader {
+    file: OpenFile,
+    position: u64,
+    end: u64,
+}
+
+impl Read for RangeReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        self.file.read_exact_at(&mut buffer[..count], self.position)?;
+        // Looked at after the bytes: whatever was written before they were read shows here.
+        self.file.verify()?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+/// Bytes that come once: the head is kept for sniffing and replayed to the one reader.
+pub struct StreamSource(Mutex<StreamState>);
+
+struct StreamState {
+    head: Vec<u8>,
+    rest: Option<Box<dyn Read + Send>>,
+}
+
+impl std::fmt::Debug for StreamSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StreamSource")
+    }
+}
+
+impl StreamSource {
+    /// Wraps a reader.
+    pub fn new(reader: Box<dyn Read + Send>) -> Self {
+        StreamSource(Mutex::new(StreamState { head: Vec::new(), rest: Some(reader) }))
+    }
+
+    fn head(&self, len_max: usize) -> io::Result<Vec<u8>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = len_max.saturating_sub(state.head.len()) as u64;
+        let StreamState { head, rest } = &mut *state;
+        if let Some(rest) = rest {
+            rest.take(missing).read_to_end(head)?;
+        }
+        Ok(head[..len_max.min(head.len())].to_vec())
+    }
+
+    fn take(&self) -> Option<Box<dyn Read + Send>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = state.rest.take()?;
+        Some(Box::new(io::Cursor::new(std::mem::take(&mut state.head)).chain(rest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(path: &Path) -> Arc<SourceFile> {
+        let metadata = std::fs::metadata(path).expect("metadata");
+        Arc::new(SourceFile::local("f", path.to_path_buf(), &metadata))
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_an_error_and_not_a_wait() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![b'x'; 10_000]).expect("write");
+        let source = listed(&path);
+        let mut reader = source.read_all().expect("open");
+        let mut buffer = [0; 100];
+        reader.read_exact(&mut buffer).expect("first bytes");
+        std::fs::write(&path, b"short").expect("truncate");
+        let error = io::copy(&mut reader, &mut io::sink()).expect_err("must not end well");
+        assert!(error.to_string().contains("changed while it was read"), "{error}");
+        assert!(source.open().is_err());
+    }
+
+    #[test]
+    fn a_stream_is_sniffed_and_then_read_once() {
+        let stream = Arc::new(StreamSource::new(Box::new(io::Cursor::new(b"abcdef".to_vec()))));
+        let source = Arc::new(SourceFile::stream("stdin", stream));
+        assert_eq!(source.head(3).expect("head"), b"abc");
+        let mut all = String::new();
+        source.read_all().expect("reader").read_to_string(&mut all).expect("text");
+        assert_eq!(all, "abcdef");
+        assert!(source.read_all().is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! Parquet: footers read and checked by us, pages read by DataFusion's own source.
+//!
+//! Invariant: the footer is checked against the file's length before it is decoded, and a decoder
+//! that panics on hostile bytes becomes an error that names the file.
+
+use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::Statistics;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::compression::Compression;
+use super::file::{OpenFile, SourceFile};
+use super::source::FilePlan;
+use super::{FileColumn, FileLayout, Format, Found};
+use crate::error::{Error, Place, Result};
+use crate::notes::{Counts, Notes};
+
+const TAIL_LEN_BYTES: u64 = 8;
+/// What is read from the end at first: most footers fit.
+const FOOTER_GUESS_LEN_BYTES: u64 = 64 * 1024;
+
+/// What the footer of a Parquet file says.
+#[derive(Clone)]
+pub struct ParquetLayout {
+    /// The decoded footer.
+    pub metadata: Arc<ParquetMetaData>,
+    /// Its schema in Arrow types.
+    pub schema: SchemaRef,
+}
+
+impl fmt::Debug for ParquetLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParquetLayout({} columns)", self.schema.fields().len())
+    }
+}
+
+impl ParquetLayout {
+    /// Exact row count, and minima and maxima where the footer has them, for a table schema.
+    pub fn statistics(&self, table_schema: &SchemaRef) -> Option<Statistics> {
+        // Where a column is read as another type, its minimum is not the minimum of what is read.
+        let same_types = table_schema.fields().iter().all(|field| {
+            self.schema
+                .field_with_name(field.name())
+                .is_ok_and(|found| viewed(found.data_type()) == *field.data_type())
+        });
+        if !same_types {
+            return None;
+        }
+        DFParquetMetadata::statistics_from_parquet_metadata(&self.metadata, table_schema).ok()
+    }
+
+    /// Rows in the file.
+    pub fn row_count(&self) -> u64 {
+        u64::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
+    }
+}
+
+/// Strings and bytes as views: short values are compared without following a pointer.
+pub fn viewed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    }
+}
+
+/// Reads the footer of a Parquet file.
+///
+/// # Errors
+/// When the file is packed, cut short, or its footer makes no sense.
+pub fn inspect(file: &Arc<SourceFile>, compression: Compression) -> Result<FileLayout> {
+    let fail = |message: String| Error::data(message).at(Place::file(&file.name));
+    if compression != Compression::None || file.is_stream() {
+        return Err(fail("a Parquet file must lie on disk as it is, not packed or piped".into())
+            .hint("unpack it into a file first"));
+    }
+    let metadata = Arc::new(read_footer(file)?);
+    let schema = guarded(&file.name, || {
+        let metadata = metadata.file_metadata();
+        parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
+    })?;
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| FileColumn {
+            name: field.name().clone(),
+            found: Found::Typed(viewed(field.data_type())),
+        })
+        .collect();
+    Ok(FileLayout {
+        format: Format::Parquet,
+        compression,
+        columns,
+        csv: None,
+        parquet: Some(ParquetLayout { metadata, schema: Arc::new(schema) }),
+        notes: Vec::new(),
+    })
+}
+
+fn read_footer(file: &Arc<SourceFile>) -> Result<ParquetMetaData> {
+    let len = file.identity.len;
+    let fail = |message: String| {
+        Error::data(format!("not a complete Parquet file: {message}"))
+            .at(Place::file(&file.name))
+            .hint("was it copied to its end, and is it Parquet at all?")
+    };
+    if len < TAIL_LEN_BYTES + 4 {
+        return Err(fail(format!("it has only {len} bytes")));
+    }
+    let open = file.open()?;
+    let guess = FOOTER_GUESS_LEN_BYTES.min(len);
+    let mut tail = vec![0; guess as usize];
+    open.read_exact_at(&mut tail, len - guess)?;
+    let (rest, end) = tail.split_at(tail.len() - TAIL_LEN_BYTES as usize);
+    if &end[4..] == b"PARE" {
+        return Err(Error::data("not supported: an encrypted Parquet file").at(Place::file(&file.name)));
+    }
+    if &end[4..] != b"PAR1" {
+        return Err(fail("it does not end with PAR1".into()));
+    }
+    let footer_len = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
+    if footer_len == 0 || footer_len + TAIL_LEN_BYTES + 4 > len {
+        return Err(fail(format!("it claims a footer of {footer_len} bytes in a file of {len}")));
+    }
+    let footer = if footer_len <= rest.len() as u64 {
+        rest[rest.len() - footer_len as usize..].to_vec()
+    } else {
+        let mut footer = vec![0; footer_len as usize];
+        open.read_exact_at(&mut footer, len - TAIL_LEN_BYTES - footer_len)?;
+        footer
+    };
+    let metadata = guarded(&file.name, || ParquetMetaDataReader::decode_metadata(&footer))?;
+    check_offsets(&metadata, len).map_err(fail)?;
+    Ok(metadata)
+}
+
+/// Column chunks must lie within the file: what follows trusts their offsets.
+fn check_offsets(metadata: &ParquetMetaData, len: u64) -> Result<(), String> {
+    for group in metadata.row_groups() {
+        if group.num_rows() < 0 {
+            return Err("a row group has a negative number of rows".into());
+        }
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let size = column.compressed_size();
+            let end = start.checked_add(size).and_then(|end| u64::try_from(end).ok());
+            if start < 0 || size < 0 || end.is_none_or(|end| end > len) {
+                return Err(format!(
+                    "column {} claims bytes outside the file",
+                    column.column_path()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs a decoder; its errors and panics become errors of the file.
+fn guarded<T>(name: &str, decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
+    let fail = |message: String| {
+        Error::data(format!("not a readable Parquet file: {message}")).at(Place::file(name))
+    };
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(fail(error.to_string())),
+        Err(_) => Err(fail("its footer makes no sense".into())),
+    }
+}
+
+/// Gives DataFusion's Parquet source our files: footers already read, identity checked.
+#[derive(Debug)]
+pub struct Readers {
+    /// Where counts go.
+    pub notes: Notes,
+}
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        _partition_index: usize,
+        file: PartitionedFile,
+        _metadata_size_hint: Option<usize>,
+        _metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let plan = file.extension::<FilePlan>().cloned();
+        match plan.and_then(|plan| plan.layout.parquet.clone().map(|layout| (plan.file, layout))) {
+            Some((file, layout)) => {
+                Counts::bump(&self.notes.counts().rows_read, layout.row_count());
+                Ok(Box::new(Reader { file, metadata: layout.metadata, open: None, notes: self.notes.clone() }))
+            }
+            None => Err(DataFusionError::Internal("a Parquet file without its plan".into())),
+        }
+    }
+}
+
+struct Reader {
+    file: Arc<SourceFile>,
+    metadata: Arc<ParquetMetaData>,
+    open: Option<OpenFile>,
+    notes: Notes,
+}
+
+impl Reader {
+    fn read(&mut self, range: Range<u64>) -> Result<bytes::Bytes> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            closed => closed.insert(self.file.open()?),
+        };
+        let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        if range.end > self.file.identity.len {
+            return Err(Error::data("a page claims bytes outside the file")
+                .at(Place::file(&self.file.name)));
+        }
+        let mut buffer = vec![0; len];
+        open.read_exact_at(&mut buffer, range.start)?;
+        open.verify()?;
+        Counts::bump(&self.notes.counts().bytes_read, len as u64);
+        Ok(buffer.into())
+    }
+}
+
+impl AsyncFileReader for Reader {
+    fn get_bytes(
+        &mut self,
+        range: Range<u64>,
+    ) -> BoxFuture<'_, parquet::errors::Result<bytes::Bytes>> {
+        let bytes = self.read(range).map_err(|error| ParquetError::External(Box::new(error)));
+        std::future::ready(bytes).boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        std::future::ready(Ok(Arc::clone(&self.metadata))).boxed()
+    }
+}
+
+/// The schema that the files of a dataset are read into, with strings as views.
+pub fn viewed_schema(schema: &Schema) -> Schema {
+    Schema::new(
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_data_type(viewed(field.data_type())))
+            .collect::<Vec<_>>(),
+    )
+}

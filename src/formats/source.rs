@@ -1,0 +1,192 @@
+//! The source of all formats but Parquet: a DataFusion `FileSource` over [`super::open`].
+//!
+//! It decodes the columns that the plan asks for, in the dataset's types; partition columns are
+//! filled in by DataFusion from the values that go with each file.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
+use futures::StreamExt;
+use object_store::ObjectStore;
+
+use super::csv::Piece;
+use super::file::SourceFile;
+use super::{FileLayout, ReadRequest, Wanted};
+use crate::notes::{Counts, Notes};
+
+/// One file, or a piece of it, as a task gets it; rides on DataFusion's `PartitionedFile`.
+#[derive(Debug, Clone)]
+pub struct FilePlan {
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// What is known of it.
+    pub layout: Arc<FileLayout>,
+    /// Which part of it, if not all.
+    pub piece: Option<Piece>,
+}
+
+/// Reads CSV, JSON and Arrow files into the columns of a dataset.
+#[derive(Debug, Clone)]
+pub struct RowSource {
+    dataset: u64,
+    table_schema: TableSchema,
+    /// One for each column of the file schema.
+    wanted: Arc<[Wanted]>,
+    projection: SplitProjection,
+    batch_rows: usize,
+    metrics: ExecutionPlanMetricsSet,
+    notes: Notes,
+    label: &'static str,
+}
+
+impl RowSource {
+    /// Makes a source; `wanted` has one entry for each column of the table's file schema.
+    pub fn new(
+        dataset: u64,
+        table_schema: TableSchema,
+        wanted: Vec<Wanted>,
+        label: &'static str,
+        notes: Notes,
+    ) -> Self {
+        RowSource {
+            dataset,
+            projection: SplitProjection::unprojected(&table_schema),
+            table_schema,
+            wanted: wanted.into(),
+            batch_rows: 8192,
+            metrics: ExecutionPlanMetricsSet::new(),
+            notes,
+            label,
+        }
+    }
+
+    fn request(&self) -> Result<ReadRequest> {
+        let indices = &self.projection.file_indices;
+        let schema: Schema = self.table_schema.file_schema().project(indices)?;
+        Ok(ReadRequest {
+            dataset: self.dataset,
+            schema: Arc::new(schema),
+            columns: indices.iter().map(|&idx| self.wanted[idx].clone()).collect(),
+            batch_rows: self.batch_rows,
+            notes: self.notes.clone(),
+        })
+    }
+}
+
+impl FileSource for RowSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        _base_config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let opener = Arc::new(RowOpener { request: Arc::new(self.request()?) });
+        ProjectionOpener::try_new(
+            self.projection.clone(),
+            opener,
+            self.table_schema.file_schema(),
+        )
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.table_schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(RowSource { batch_rows: batch_size, ..self.clone() })
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.source.try_merge(projection)?;
+        let projection = SplitProjection::new(self.table_schema.file_schema(), &merged);
+        Ok(Some(Arc::new(RowSource { projection, ..self.clone() })))
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        Some(&self.projection.source)
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        self.label
+    }
+
+    /// The dataset has already cut its files where they may be cut.
+    fn repartitioned(
+        &self,
+        _target_partitions: usize,
+        _repartition_file_min_size: usize,
+        _output_ordering: Option<LexOrdering>,
+        _config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        Ok(None)
+    }
+
+    fn fmt_extra(&self, _t: DisplayFormatType, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), visit)
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<
+        datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation<Arc<dyn FileSource>>,
+    > {
+        use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![
+            PushedDown::No;
+            filters.len()
+        ]))
+    }
+}
+
+struct RowOpener {
+    request: Arc<ReadRequest>,
+}
+
+impl FileOpener for RowOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let plan = file
+            .extension::<FilePlan>()
+            .cloned()
+            .ok_or_else(|| DataFusionError::Internal("a file without its plan".into()))?;
+        let request = Arc::clone(&self.request);
+        Ok(Box::pin(async move {
+            let counts = request.notes.counts();
+            let len = match &plan.piece {
+                Some(piece) => piece.splits.piece_len_bytes(piece.idx),
+                None => plan.file.identity.len,
+            };
+            Counts::bump(&counts.bytes_read, len);
+            let rows = super::open(&plan.file, &plan.layout, plan.piece.as_ref(), &request)?;
+            let batches = rows.map(|batch| batch.map_err(DataFusionError::from));
+            Ok(futures::stream::iter(batches).boxed())
+        }))
+    }
+}

@@ -1,0 +1,5 @@
+//! swath.
+pub mod error;
+pub mod formats;
+pub mod notes;
+pub mod units;

@@ -1,0 +1,197 @@
+//! Reading notes: what was guessed, pruned, widened or rejected while answering.
+//!
+//! A note changes what an answer means, so it is always shown; the summary only says how the work
+//! went. Plain data: every layer writes into one `Notes`, the engine hands it out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::json;
+
+/// What a note is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum NoteKind {
+    /// A column was read as a wider type than some file suggests.
+    Widened,
+    /// A column is missing in some files and NULL there.
+    MissingColumn,
+    /// Rows were filled up, or had empty fields cut off.
+    Padded,
+    /// Words such as `NA` were read as NULL in a typed column.
+    NullWord,
+    /// Two files of one location have the same content.
+    Duplicate,
+    /// Files lie outside the partition layout.
+    Layout,
+    /// A dialect could be read in two ways.
+    Dialect,
+    /// An encoding was guessed.
+    Encoding,
+    /// A date could be read in two orders.
+    DateOrder,
+    /// Column names were made unique or invented.
+    Renamed,
+    /// Files or folders were skipped.
+    Skipped,
+    /// Digits beyond what DOUBLE holds were rounded.
+    Rounded,
+}
+
+impl NoteKind {
+    /// The word that programs see in `--notes json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            NoteKind::Widened => "widened",
+            NoteKind::MissingColumn => "missing_column",
+            NoteKind::Padded => "padded",
+            NoteKind::NullWord => "null_word",
+            NoteKind::Duplicate => "duplicate",
+            NoteKind::Layout => "layout",
+            NoteKind::Dialect => "dialect",
+            NoteKind::Encoding => "encoding",
+            NoteKind::DateOrder => "date_order",
+            NoteKind::Renamed => "renamed",
+            NoteKind::Skipped => "skipped",
+            NoteKind::Rounded => "rounded",
+        }
+    }
+
+    /// Whether the note changes what an answer means, and is shown even under `--quiet`.
+    pub fn changes_the_answer(self) -> bool {
+        self != NoteKind::Skipped
+    }
+}
+
+/// One thing that a reader of the answer should know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// What it is about.
+    pub kind: NoteKind,
+    /// The sentence, lower case, without a full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)
+    }
+}
+
+/// How much was read: the numbers of the summary line.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Files that the locations hold.
+    pub files_total: AtomicU64,
+    /// Files that were read.
+    pub files_read: AtomicU64,
+    /// Partitions (distinct folders of `key=value`) that the locations hold.
+    pub partitions_total: AtomicU64,
+    /// Partitions that were left after pruning.
+    pub partitions_read: AtomicU64,
+    /// Rows that came out of the files.
+    pub rows_read: AtomicU64,
+    /// Bytes that were read, as they lie on disk.
+    pub bytes_read: AtomicU64,
+}
+
+/// Collects the notes of one statement; cheap to clone, safe to share between tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Notes(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    counts: Counts,
+    notes: Mutex<Vec<Note>>,
+    tallies: Mutex<BTreeMap<(NoteKind, String), Tally>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tally {
+    count: u64,
+    first: String,
+}
+
+impl Notes {
+    /// Adds a note once.
+    pub fn add(&self, kind: NoteKind, message: impl Into<String>) {
+        let note = Note { kind, message: message.into() };
+        let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    /// Counts something that happens per row; `subject` says what, `first` where it was first seen.
+    pub fn tally(&self, kind: NoteKind, subject: &str, count: u64, first: impl FnOnce() -> String) {
+        let mut tallies = self.0.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies
+            .entry((kind, subject.to_string()))
+            .and_modify(|tally| tally.count += count)
+            .or_insert_with(|| Tally { count, first: first() });
+    }
+
+    /// The running counts.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// All notes so far, in the order in which they arose.
+    pub fn list(&self) -> Vec<Note> {
+        let mut list = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tallies = self.0.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        list.extend(tallies.iter().map(|((kind, subject), tally)| Note {
+            kind: *kind,
+            message: format!(
+                "{subject}: {}, first at {}",
+                crate::units::show_counted(tally.count, "time"),
+                tally.first
+            ),
+        }));
+        list
+    }
+
+    /// Everything as one JSON object: `{"notes": [{kind, message}], "files": ..., ...}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let counts = self.counts();
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let notes: Vec<_> = self
+            .list()
+            .into_iter()
+            .map(|note| json!({"kind": note.kind.name(), "message": note.message}))
+            .collect();
+        json!({
+            "notes": notes,
+            "files_total": load(&counts.files_total),
+            "files_read": load(&counts.files_read),
+            "partitions_total": load(&counts.partitions_total),
+            "partitions_read": load(&counts.partitions_read),
+            "rows_read": load(&counts.rows_read),
+            "bytes_read": load(&counts.bytes_read),
+        })
+    }
+}
+
+impl Counts {
+    /// Adds to one of the counts.
+    pub fn bump(count: &AtomicU64, by: u64) {
+        count.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tallies_keep_the_first_place_and_the_count() {
+        let notes = Notes::default();
+        notes.tally(NoteKind::NullWord, "`NA` read as NULL in `x`", 2, || "a.csv:3".into());
+        notes.tally(NoteKind::NullWord, "`NA` read as NULL in `x`", 1, || "b.csv:9".into());
+        let list = notes.list();
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].message, "`NA` read as NULL in `x`: 3 times, first at a.csv:3");
+    }
+}
