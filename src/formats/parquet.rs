@@ -197,10 +197,14 @@ impl ParquetFileReaderFactory for Readers {
         _metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let file_range_start = file.range().0;
         let plan = file.extension::<FilePlan>().cloned();
         match plan.and_then(|plan| plan.layout.parquet.clone().map(|layout| (plan.file, layout))) {
             Some((file, layout)) => {
-                Counts::bump(&self.notes.counts().rows_read, layout.row_count());
+                // A file that is cut into ranges is opened once for each: count it at its first.
+                if file_range_start == 0 {
+                    Counts::bump(&self.notes.counts().rows_read, layout.row_count());
+                }
                 Ok(Box::new(Reader { file, metadata: layout.metadata, open: None, notes: self.notes.clone() }))
             }
             None => Err(DataFusionError::Internal("a Parquet file without its plan".into())),

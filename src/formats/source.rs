@@ -35,6 +35,8 @@ pub struct FilePlan {
     pub layout: Arc<FileLayout>,
     /// Which part of it, if not all.
     pub piece: Option<Piece>,
+    /// How many files its dataset has, for EXPLAIN.
+    pub dataset_file_count: usize,
 }
 
 /// Reads CSV, JSON and Arrow files into the columns of a dataset.

@@ -137,6 +137,17 @@ struct Value {
 
 /// Reads the complete records of a sample, without blank and comment lines.
 fn read_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> Vec<Record> {
+    try_records(dialect, text, cut, count_max).0
+}
+
+/// The same, and whether all of the sample could be cut into records.
+fn try_records(
+    dialect: &Dialect,
+    text: &[u8],
+    cut: bool,
+    count_max: usize,
+) -> (Vec<Record>, bool) {
+    let mut well_formed = true;
     let tokenizer = Tokenizer::new(dialect);
     let mut fields: Vec<Field> = Vec::new();
     let mut records = Vec::new();
@@ -147,7 +158,15 @@ fn read_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> 
             position += memchr::memchr(dialect.newline, rest).map_or(rest.len(), |at| at + 1);
             continue;
         }
-        let Ok(Some(used)) = tokenizer.record(rest, !cut, &mut fields) else { break };
+        let used = match tokenizer.record(rest, !cut, &mut fields) {
+            Ok(Some(used)) => used,
+            // The sample ends inside a record.
+            Ok(None) => break,
+            Err(_) => {
+                well_formed = false;
+                break;
+            }
+        };
         position += used;
         let values: Vec<_> = fields
             .iter()
@@ -161,7 +180,7 @@ fn read_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> 
             records.push(Record { values, end: position, is_blank });
         }
     }
-    records
+    (records, well_formed)
 }
 
 fn gather_evidence(records: &[Record], width: usize, options: &CsvOptions) -> Vec<Evidence> {
@@ -189,6 +208,8 @@ struct Score {
     even: f64,
     width: usize,
     preamble: usize,
+    /// Whether the quote is ever used.
+    quoted: bool,
 }
 
 fn sniff_dialect(
@@ -234,7 +255,12 @@ fn sniff_dialect(
                 let Some(score) = score(&dialect, &body[start..], cut) else { continue };
                 // Other quotes and delimiters must earn their place.
                 let handicap = 0.001 * rank as f64
-                    + if quote == Some(b'"') { 0.0 } else { 0.02 }
+                    + match quote {
+                        Some(b'"') => 0.0,
+                        // A quote that opens fields and pairs everywhere is no accident.
+                        Some(_) if score.quoted => -0.02,
+                        _ => 0.02,
+                    }
                     + if escape.is_none() { 0.0 } else { 0.001 };
                 let value = if score.width > 1 { 1.0 + score.even } else { 0.5 } - handicap
                     - 0.01 * score.preamble as f64
@@ -312,10 +338,11 @@ fn single_column(
 }
 
 fn score(dialect: &Dialect, body: &[u8], cut: bool) -> Option<Score> {
-    let records = read_records(dialect, body, cut, SCORED_RECORDS_MAX);
+    let (records, well_formed) = try_records(dialect, body, cut, SCORED_RECORDS_MAX);
     if records.is_empty() {
         return None;
     }
+    let quoted = records.iter().flat_map(|record| &record.values).any(|value| value.quoted);
     let widths: Vec<usize> = records.iter().map(|record| record.values.len()).collect();
     let first_width = widths[0];
     // The width of most records; ties go to the width of the first one, which is the header.
@@ -346,8 +373,12 @@ fn score(dialect: &Dialect, body: &[u8], cut: bool) -> Option<Score> {
         && widths[..preamble].iter().all(|&found| found < width && (found == 1 || found * 2 <= width));
     let preamble = if is_preamble { preamble } else { 0 };
     let body = &widths[preamble..];
-    let even = body.iter().filter(|&&found| found == width).count() as f64 / body.len() as f64;
-    Some(Score { even, width, preamble })
+    let mut even = body.iter().filter(|&&found| found == width).count() as f64 / body.len() as f64;
+    if !well_formed {
+        // Quotes that do not pair are a sign against the dialect, not proof.
+        even *= 0.5;
+    }
+    Some(Score { even, width, preamble, quoted })
 }
 
 /// Lines that start with `#` before the header are comments.

@@ -219,6 +219,18 @@ impl Evidence {
         }
     }
 
+    /// A DECIMAL of at least this precision and scale that holds all values seen, if there is one.
+    pub fn decimal_with(&self, precision: u8, scale: i8) -> Option<DataType> {
+        if !(self.number && self.plain) {
+            return None;
+        }
+        let scale = u32::try_from(scale).ok()?;
+        let integer_digits = (u32::from(precision) - scale).max(self.integer_digits_max);
+        let scale = scale.max(self.scale_max);
+        (integer_digits + scale <= DECIMAL_DIGITS_MAX)
+            .then(|| DataType::Decimal128((integer_digits + scale) as u8, scale as i8))
+    }
+
     /// The one order that fits, if there is just one.
     fn order(&self) -> Option<DateOrder> {
         let mut fitting = DateOrder::ALL.into_iter().filter(|order| self.orders & order.mask() != 0);

@@ -1,0 +1,145 @@
+//! The flags; their doc comments are the help text.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::engine::{Param, Params};
+use crate::error::{Error, Result};
+use crate::output::Format;
+
+/// SQL over directories of CSV, Parquet, JSON and Arrow files.
+///
+/// Without a statement, a shell starts (or SQL is read from a pipe). Data goes to stdout, all else
+/// to stderr.
+#[derive(Debug, Clone, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Statements to run, in turn: "SELECT count(*) FROM 'data/*.csv'"
+    #[arg(value_name = "SQL")]
+    pub(super) sql: Vec<String>,
+
+    /// Runs a statement, like a plain argument
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub(super) commands: Vec<String>,
+
+    /// Runs the statements in a file
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Writes the last result into a file, in the format of its extension
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Output format: table, box, csv, tsv, json, jsonl, markdown, arrow, parquet, line
+    #[arg(long, value_name = "NAME")]
+    pub(super) format: Option<String>,
+
+    /// Binds $NAME in statements, never as text: -P day=2024-01-01
+    #[arg(short = 'P', long = "param", value_name = "NAME=VALUE")]
+    pub(super) params: Vec<String>,
+
+    /// Shows each statement's time on stderr
+    #[arg(long)]
+    pub(super) timer: bool,
+
+    /// Leaves out the summary line; notes that change what an answer means stay
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// How notes and summary are written to stderr
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(super) notes: NotesForm,
+
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+
+    /// Rows that a table shows at most, half from each end
+    #[arg(long, value_name = "COUNT")]
+    pub(super) max_rows: Option<usize>,
+
+    /// Memory that statements may use, as in 2GB [default: 70 % of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<String>,
+
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) threads: Option<usize>,
+
+    /// Stops each statement after this time, as in 30s
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<String>,
+
+    /// Folder for what does not fit into memory [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    pub(super) spill_dir: Option<PathBuf>,
+
+    /// Rows in a batch; answers do not depend on it
+    #[arg(long, value_name = "COUNT", hide = true)]
+    pub(super) batch_rows: Option<usize>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  swath \"SELECT region, sum(amount) FROM 'sales/**/*.csv' GROUP BY ALL\"
+  swath -o totals.parquet \"SELECT * FROM read_csv('a.csv', delim => ';')\"
+  zcat log.csv.gz | swath \"SELECT count(*) FROM stdin\"
+
+Exit codes: 0 done, 1 the SQL, 2 the flags, 3 the data, 4 a limit, 130 interrupted";
+
+/// How notes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NotesForm {
+    /// Sentences.
+    Text,
+    /// One JSON object for each statement.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Args {
+    /// Whether there is something to run without reading a terminal or a pipe.
+    pub(super) fn has_statement(&self) -> bool {
+        !(self.sql.is_empty() && self.commands.is_empty() && self.files.is_empty())
+    }
+
+    /// The bound parameters.
+    ///
+    /// # Errors
+    /// When one is not of the form NAME=VALUE.
+    pub(super) fn bound(&self) -> Result<Params> {
+        self.params
+            .iter()
+            .map(|pair| match pair.split_once('=') {
+                Some((name, value)) if !name.is_empty() => {
+                    Ok((name.trim_start_matches('$').to_string(), Param::parse(value)))
+                }
+                _ => Err(Error::usage(format!("not a parameter: {pair:?}"))
+                    .hint("write -P day=2024-01-01 and use it as $day")),
+            })
+            .collect()
+    }
+
+    /// The format that was asked for.
+    ///
+    /// # Errors
+    /// When there is none of that name, or the output file's extension says nothing.
+    pub(super) fn output_format(&self) -> Result<Option<Format>> {
+        match (&self.format, &self.output) {
+            (Some(name), _) => Format::parse(name).map(Some),
+            (None, Some(path)) => Format::of_path(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}

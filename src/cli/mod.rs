@@ -1,0 +1,141 @@
+//! The command line: flags, one-shot statements, exit codes.
+//!
+//! Everything that the library must not do happens here: reading HOME, the environment and the
+//! terminal, deciding colours and exit codes.
+
+mod args;
+mod one_shot;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Color, NotesForm};
+use crate::console::{Interrupt, Report, Settings};
+use crate::engine::Engine;
+use crate::error::{ErrorKind, Result};
+use crate::output::TableOptions;
+
+/// Rows that a table shows in a pipe: beyond, a format that streams is the better choice.
+const PIPED_TABLE_ROWS_MAX: usize = 10_000;
+
+/// Runs the program with the process's arguments and returns its exit code.
+pub fn main() -> ExitCode {
+    // A mistake of ours is reported as an error of the statement, not as a panic's text.
+    std::panic::set_hook(Box::new(|_| {}));
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            let usage = error.use_stderr();
+            return ExitCode::from(if usage { ErrorKind::Usage.exit_code() } else { 0 });
+        }
+    };
+    let kind = match settings(&args) {
+        Ok(settings) => run(&args, &settings).err(),
+        Err(error) => {
+            report(&args).error(&error, None);
+            Some(error.kind())
+        }
+    };
+    kind.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code()))
+}
+
+fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
+    let shown = |error: crate::Error| {
+        settings.report.error(&error, None);
+        error.kind()
+    };
+    let interrupt = Interrupt::install();
+    let sql_from_stdin = !args.has_statement() && !std::io::stdin().is_terminal();
+    let engine = engine(args, sql_from_stdin).map_err(shown)?;
+    if args.has_statement() || sql_from_stdin {
+        return one_shot::run(args, &engine, settings, &interrupt);
+    }
+    let history = history_path();
+    crate::shell::run(&engine, settings.clone(), &interrupt, history).map_err(shown)
+}
+
+/// The engine with the limits that the flags give.
+fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
+    let mut builder = Engine::builder();
+    if let Some(memory) = &args.memory {
+        builder = builder.memory(memory)?;
+    }
+    if let Some(threads) = args.threads {
+        builder = builder.threads(threads);
+    }
+    if let Some(timeout) = &args.timeout {
+        builder = builder.timeout(crate::units::parse_duration(timeout)?);
+    }
+    if let Some(dir) = &args.spill_dir {
+        builder = builder.spill_dir(dir);
+    }
+    if let Some(rows) = args.batch_rows {
+        builder = builder.batch_rows(rows);
+    }
+    if let Some(home) = std::env::var_os("HOME") {
+        builder = builder.home(home);
+    }
+    if !sql_from_stdin {
+        builder = builder.stdin(std::io::stdin());
+    }
+    builder.build()
+}
+
+fn settings(args: &Args) -> Result<Settings> {
+    let terminal = std::io::stdout().is_terminal();
+    let defaults = TableOptions::default();
+    let rows_max = if terminal { defaults.rows_max } else { PIPED_TABLE_ROWS_MAX };
+    Ok(Settings {
+        report: report(args),
+        table: TableOptions {
+            rows_max: args.max_rows.unwrap_or(rows_max),
+            width: terminal.then(terminal_width).flatten(),
+            color: wants_color(args, terminal),
+            ..defaults
+        },
+        format: args.output_format()?,
+        params: args.bound()?,
+    })
+}
+
+fn report(args: &Args) -> Report {
+    let terminal = std::io::stderr().is_terminal();
+    Report {
+        color: wants_color(args, terminal),
+        json: args.notes == NotesForm::Json,
+        summary: terminal && !args.quiet,
+        timer: args.timer,
+    }
+}
+
+/// The width of the terminal, if it tells; COLUMNS comes first.
+fn terminal_width() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    columns.or_else(|| comfy_table::Table::new().width().map(usize::from))
+}
+
+/// Whether to colour what goes to a terminal or elsewhere.
+fn wants_color(args: &Args, terminal: bool) -> bool {
+    match args.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            terminal && !dumb && !refused
+        }
+    }
+}
+
+/// Where the shell keeps its history: the XDG state folder.
+fn history_path() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    Some(state.join("swath").join("history"))
+}

@@ -1,0 +1,75 @@
+//! Ctrl-C and SIGTERM: the running statement stops, what it wrote is cleaned up.
+//!
+//! The second Ctrl-C ends the process at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::CancelHandle;
+
+/// Passes signals on to the statement that runs.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    running: Mutex<Option<CancelHandle>>,
+    presses: AtomicUsize,
+}
+
+impl Interrupt {
+    /// Listens for signals in the background.
+    pub fn install() -> Self {
+        let interrupt = Interrupt::default();
+        let listener = interrupt.clone();
+        // Without a listener the system's default applies: the process ends.
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+                runtime.block_on(listener.listen());
+            }
+        });
+        interrupt
+    }
+
+    async fn listen(&self) {
+        loop {
+            let Some(code) = next_signal().await else { return };
+            let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let presses = self.0.presses.fetch_add(1, Ordering::Relaxed) + 1;
+            match running {
+                Some(cancel) if presses < 3 => cancel.cancel(),
+                _ => std::process::exit(code),
+            }
+        }
+    }
+
+    /// A handle for the statement that starts now.
+    pub fn start(&self) -> CancelHandle {
+        let cancel = CancelHandle::default();
+        self.0.presses.store(0, Ordering::Relaxed);
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+        cancel
+    }
+
+    /// No statement runs any more.
+    pub fn end(&self) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(unix)]
+async fn next_signal() -> Option<i32> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    tokio::select! {
+        _ = interrupt.recv() => Some(130),
+        _ = terminate.recv() => Some(143),
+    }
+}
+
+#[cfg(not(unix))]
+async fn next_signal() -> Option<i32> {
+    tokio::signal::ctrl_c().await.ok()?;
+    Some(130)
+}

@@ -1,0 +1,28 @@
+//! The console: what one-shot and shell share of the terminal.
+//!
+//! Running a statement under Ctrl-C, writing its answer, saying on stderr how it went. What the
+//! terminal is like comes from `cli`.
+
+mod interrupt;
+mod job;
+mod report;
+
+pub use self::interrupt::Interrupt;
+pub use self::job::{Failure, Job};
+pub use self::report::Report;
+
+use crate::engine::Params;
+use crate::output::{Format, TableOptions};
+
+/// What flags and terminal say about showing answers.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How things are said on stderr.
+    pub report: Report,
+    /// How tables look.
+    pub table: TableOptions,
+    /// The format that was asked for.
+    pub format: Option<Format>,
+    /// Bound parameters.
+    pub params: Params,
+}

@@ -1,0 +1,478 @@
+//! Locations: what the user wrote after FROM, and the files that it stands for.
+//!
+//! ```text
+//! text -> braces `{a,b}` `{1..9}` -> components, literal or glob -> walk -> files in path order
+//! ```
+//!
+//! Invariant: whatever is left out (hidden, empty, foreign files) is counted; what matches nothing
+//! is an error that names the nearest thing that exists.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::{Error, Place, Result};
+use crate::formats::file::{Identity, SourceFile, StreamSource};
+
+/// More files than this in one location are most likely a mistake.
+pub const FILES_MAX: usize = 2_000_000;
+const BRACES_MAX: usize = 100_000;
+
+/// The files of one location, in path order, and what was left out.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The files.
+    pub files: Vec<Arc<SourceFile>>,
+    /// How many entries were left out, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+}
+
+/// Where locations are looked up.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// What `~` stands for.
+    pub home: Option<PathBuf>,
+    /// What `stdin` stands for.
+    pub stdin: Option<Arc<StreamSource>>,
+}
+
+/// Lists the files of one or more locations.
+///
+/// # Errors
+/// When a location matches nothing or cannot be read.
+pub fn list(locations: &[String], places: &Places) -> Result<Listing> {
+    let mut listing = Listing::default();
+    for location in locations {
+        if matches!(location.as_str(), "stdin" | "-" | "/dev/stdin")
+            && let Some(stdin) = &places.stdin
+        {
+            listing.files.push(Arc::new(SourceFile::stream("stdin", Arc::clone(stdin))));
+            continue;
+        }
+        let before = (listing.files.len(), listing.skipped.values().sum::<u64>());
+        for pattern in expand_braces(location)? {
+            walk_pattern(&pattern, places, &mut listing)?;
+        }
+        if listing.files.len() == before.0 {
+            let skipped = listing.skipped.values().sum::<u64>() - before.1;
+            return Err(nothing_matched(location, places, skipped));
+        }
+    }
+    listing.files.sort_by(|a, b| a.name.cmp(&b.name));
+    listing.files.dedup_by(|a, b| a.name == b.name);
+    Ok(listing)
+}
+
+/// Expands `{a,b}` and `{1..9}` (with leading zeros kept), also nested.
+fn expand_braces(text: &str) -> Result<Vec<String>> {
+    let mut done = Vec::new();
+    let mut open = vec![text.to_string()];
+    while let Some(text) = open.pop() {
+        let Some((start, end, parts)) = first_brace(&text) else {
+            done.push(text);
+            continue;
+        };
+        for part in parts.into_iter().rev() {
+            open.push(format!("{}{part}{}", &text[..start], &text[end..]));
+        }
+        if open.len() + done.len() > BRACES_MAX {
+            return Err(Error::sql(format!("the braces in {text:?} stand for too many paths")));
+        }
+    }
+    Ok(done)
+}
+
+/// The first brace that is a list or a range: its position and its alternatives.
+fn first_brace(text: &str) -> Option<(usize, usize, Vec<String>)> {
+    for (start, _) in text.match_indices('{') {
+        let (mut depth, mut commas) = (0_usize, vec![start]);
+        for (at, byte) in text.bytes().enumerate().skip(start) {
+            match byte {
+                b'{' => depth += 1,
+                b',' if depth == 1 => commas.push(at),
+                b'}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        commas.push(at);
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if depth != 0 {
+            continue;
+        }
+        let end = *commas.last()? + 1;
+        if commas.len() > 2 {
+            let parts =
+                commas.windows(2).map(|pair| text[pair[0] + 1..pair[1]].to_string()).collect();
+            return Some((start, end, parts));
+        }
+        if let Some(parts) = range(&text[start + 1..end - 1]) {
+            return Some((start, end, parts));
+        }
+    }
+    None
+}
+
+/// `1..9` or `01..12`.
+fn range(text: &str) -> Option<Vec<String>> {
+    let (from, to) = text.split_once("..")?;
+    let (first, last): (u32, u32) = (from.parse().ok()?, to.parse().ok()?);
+    if first.abs_diff(last) as usize > BRACES_MAX {
+        return None;
+    }
+    let width = if from.starts_with('0') { from.len() } else { 0 };
+    let show = |number: u32| format!("{number:0width$}");
+    Some(if first <= last {
+        (first..=last).map(show).collect()
+    } else {
+        (last..=first).rev().map(show).collect()
+    })
+}
+
+/// A path component to follow.
+enum Step {
+    Literal(String),
+    Glob(GlobMatcher, bool),
+    AnyDepth,
+}
+
+fn has_glob(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// The path on disk that a location's text means, as far as it has no globs.
+fn resolve(text: &str, places: &Places) -> Result<String> {
+    if let Some(rest) = text.strip_prefix("file://") {
+        let path = rest.strip_prefix("localhost").unwrap_or(rest);
+        return Ok(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned());
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(Error::sql(format!("{scheme}:// locations are not supported yet"))
+            .hint("copy the files to a local folder first"));
+    }
+    match (text.strip_prefix('~'), &places.home) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+            Ok(format!("{}{rest}", home.display()))
+        }
+        _ => Ok(text.to_string()),
+    }
+}
+
+fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result<()> {
+    let path = resolve(pattern, places)?;
+    // A file may really be called `a[1].csv`.
+    if !has_glob(&path) || fs::symlink_metadata(&path).is_ok() {
+        return walk_entry(Path::new(&path), Named::ByUser, &mut Vec::new(), listing);
+    }
+    let mut steps = Vec::new();
+    let absolute = path.starts_with('/');
+    for component in path.split('/').filter(|component| !component.is_empty()) {
+        steps.push(if component == "**" {
+            Step::AnyDepth
+        } else if has_glob(component) {
+            let glob = GlobBuilder::new(component)
+                .literal_separator(true)
+                .build()
+                .map_err(|error| Error::sql(format!("bad pattern {pattern:?}: {}", error.kind())))?;
+            Step::Glob(glob.compile_matcher(), component.starts_with(['.', '_']))
+        } else {
+            Step::Literal(component.to_string())
+        });
+    }
+    let root = PathBuf::from(if absolute { "/" } else { "" });
+    follow(&root, &steps, &mut Vec::new(), listing)
+}
+
+/// How an entry came to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// The user wrote its name, or a pattern for it.
+    ByUser,
+    /// It was found inside a directory.
+    ByDirectory,
+}
+
+fn follow(
+    at: &Path,
+    steps: &[Step],
+    ancestors: &mut Vec<Identity>,
+    listing: &mut Listing,
+) -> Result<()> {
+    let Some((step, rest)) = steps.split_first() else {
+        return walk_entry(at, Named::ByUser, ancestors, listing);
+    };
+    match step {
+        Step::Literal(name) => {
+            let next = at.join(name);
+            if fs::metadata(&next).is_ok() {
+                follow(&next, rest, ancestors, listing)?;
+            }
+            Ok(())
+        }
+        Step::Glob(glob, hidden_too) => {
+            for name in entries(at, listing)? {
+                let hidden = is_hidden(&name) && !hidden_too;
+                let next = at.join(&name);
+                if !glob.is_match(&name) || (rest.is_empty() && hidden) {
+                    if hidden && glob.is_match(&name) {
+                        *listing.skipped.entry("hidden").or_default() += 1;
+                    }
+                    continue;
+                }
+                if hidden || (!rest.is_empty() && !next.is_dir()) {
+                    continue;
+                }
+                follow(&next, rest, ancestors, listing)?;
+            }
+            Ok(())
+        }
+        Step::AnyDepth => {
+            if rest.is_empty() {
+                return walk_entry(at, Named::ByUser, ancestors, listing);
+            }
+            let Some(()) = enter(at, ancestors, listing)? else { return Ok(()) };
+            follow(at, rest, ancestors, listing)?;
+            for name in entries(at, listing)? {
+                let next = at.join(&name);
+                if !is_hidden(&name) && next.is_dir() {
+                    follow(&next, steps, ancestors, listing)?;
+                }
+            }
+            ancestors.pop();
+            Ok(())
+        }
+    }
+}
+
+/// Notes that a directory is being walked; `None` if it is its own ancestor (a symlink loop).
+fn enter(at: &Path, ancestors: &mut Vec<Identity>, listing: &mut Listing) -> Result<Option<()>> {
+    let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+    let metadata = fs::metadata(path)
+        .map_err(|error| Error::io("read directory", &at.display().to_string(), &error))?;
+    let identity = Identity::of(&metadata);
+    if identity.inode != (0, 0) && ancestors.iter().any(|known| known.inode == identity.inode) {
+        *listing.skipped.entry("a link to a folder above it").or_default() += 1;
+        return Ok(None);
+    }
+    ancestors.push(identity);
+    Ok(Some(()))
+}
+
+/// The names in a directory, sorted.
+fn entries(at: &Path, listing: &mut Listing) -> Result<Vec<String>> {
+    let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+    let fail = |error| Error::io("read directory", &at.display().to_string(), &error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(fail)? {
+        match entry.map_err(fail)?.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(_) => *listing.skipped.entry("a name that is not UTF-8").or_default() += 1,
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// `.git`, `_SUCCESS` and the like; `_year=2024` is a partition.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
+}
+
+fn walk_entry(
+    at: &Path,
+    named: Named,
+    ancestors: &mut Vec<Identity>,
+    listing: &mut Listing,
+) -> Result<()> {
+    let name = at.display().to_string();
+    let metadata = match fs::metadata(at) {
+        Ok(metadata) => metadata,
+        Err(error) if named == Named::ByDirectory && error.kind() == std::io::ErrorKind::NotFound => {
+            *listing.skipped.entry("a link to nothing").or_default() += 1;
+            return Ok(());
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", &name, &error)),
+    };
+    if metadata.is_dir() {
+        let Some(()) = enter(at, ancestors, listing)? else { return Ok(()) };
+        for entry in entries(at, listing)? {
+            if is_hidden(&entry) || entry.ends_with(".crc") {
+                *listing.skipped.entry("hidden").or_default() += 1;
+                continue;
+            }
+            walk_entry(&at.join(&entry), Named::ByDirectory, ancestors, listing)?;
+        }
+        ancestors.pop();
+        return Ok(());
+    }
+    if metadata.is_file() && metadata.len() == 0 {
+        *listing.skipped.entry("empty").or_default() += 1;
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        return special_file(at, name, named, listing);
+    }
+    if named == Named::ByDirectory && !is_data_name(&name) {
+        *listing.skipped.entry("not data by its name").or_default() += 1;
+        return Ok(());
+    }
+    if listing.files.len() >= FILES_MAX {
+        return Err(Error::new(
+            crate::error::ErrorKind::Limit,
+            format!("the location holds more than {FILES_MAX} files"),
+        ));
+    }
+    listing.files.push(Arc::new(SourceFile::local(name, at.to_path_buf(), &metadata)));
+    Ok(())
+}
+
+/// A pipe or a device that the user named is read as a stream.
+fn special_file(at: &Path, name: String, named: Named, listing: &mut Listing) -> Result<()> {
+    if named == Named::ByDirectory {
+        *listing.skipped.entry("a pipe or device").or_default() += 1;
+        return Ok(());
+    }
+    let file = fs::File::open(at).map_err(|error| Error::io("open", &name, &error))?;
+    let stream = Arc::new(StreamSource::new(Box::new(file)));
+    listing.files.push(Arc::new(SourceFile::stream(name, stream)));
+    Ok(())
+}
+
+/// Whether a file in a directory may be data; a file that the user names always is.
+fn is_data_name(name: &str) -> bool {
+    const FOREIGN: [&str; 33] = [
+        "md", "pdf", "html", "htm", "png", "jpg", "jpeg", "gif", "svg", "sql", "py", "r", "rmd",
+        "ipynb", "sh", "js", "css", "zip", "tar", "7z", "rar", "xls", "xlsx", "ods", "doc", "docx",
+        "yml", "yaml", "toml", "lock", "log", "xml", "tmp",
+    ];
+    let file_name = name.rsplit('/').next().unwrap_or(name);
+    let lower = file_name.to_lowercase();
+    if matches!(lower.as_str(), "license" | "licence" | "readme" | "readme.txt" | "makefile" | "changelog") {
+        return false;
+    }
+    match lower.rsplit_once('.') {
+        Some((_, extension)) => !FOREIGN.contains(&extension),
+        None => true,
+    }
+}
+
+/// The error for a location without files, with the nearest thing that exists.
+fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
+    let place = Place::file(location);
+    if skipped > 0 {
+        return Error::data(format!(
+            "no data files in {location:?}: {} left out (hidden, empty or not data)",
+            crate::units::show_counted(skipped, "entry").replace("entrys", "entries")
+        ))
+        .at(place);
+    }
+    let error = Error::data(format!("no file matches {location:?}")).at(place);
+    let Ok(path) = resolve(location, places) else { return error };
+    // Down the path as far as it exists.
+    let mut reached = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
+    for component in path.split('/').filter(|component| !component.is_empty()) {
+        let next = reached.join(component);
+        if next.exists() {
+            reached = next;
+            continue;
+        }
+        let mut ignored = Listing::default();
+        let names = entries(&reached, &mut ignored).unwrap_or_default();
+        let shown = reached.display().to_string();
+        let shown = shown.strip_prefix("./").unwrap_or(&shown);
+        let nearest = names
+            .iter()
+            .filter(|name| !is_hidden(name))
+            .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &component.to_lowercase()), name))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        return match nearest {
+            Some((likeness, name)) if likeness > 0.7 && !has_glob(component) => {
+                let found = if shown == "." { name.clone() } else { format!("{shown}/{name}") };
+                error.hint(format!("did you mean '{found}'?"))
+            }
+            _ if names.is_empty() => error.hint(format!("{shown:?} is empty")),
+            _ => error.hint(format!(
+                "{shown:?} exists and holds {}",
+                names.iter().filter(|name| !is_hidden(name)).take(3).cloned().collect::<Vec<_>>().join(", ")
+            )),
+        };
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_are_lists_and_ranges() {
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(expand_braces(text).expect("expands"), expected, "{text}");
+        };
+        check("a{b,c}d", &["abd", "acd"]);
+        check("{08..11}", &["08", "09", "10", "11"]);
+        check("{1..3}/{x,y}", &["1/x", "1/y", "2/x", "2/y", "3/x", "3/y"]);
+        check("{a,{b,c}}", &["a", "b", "c"]);
+        check("{}{x}", &["{}{x}"]);
+    }
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("dir");
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+            fs::write(path, text).expect("write");
+        }
+        dir
+    }
+
+    fn names(dir: &Path, pattern: &str) -> Vec<String> {
+        let root = dir.display().to_string();
+        match list(&[format!("{root}/{pattern}")], &Places::default()) {
+            Ok(listing) => listing
+                .files
+                .iter()
+                .map(|file| file.name[root.len() + 1..].to_string())
+                .collect(),
+            Err(error) => vec![error.to_string().replace(&root, "")],
+        }
+    }
+
+    #[test]
+    fn patterns_walk_only_what_they_match() {
+        let dir = tree(&[
+            ("a/1.csv", "x"),
+            ("a/b/2.csv", "x"),
+            ("a/b/.hidden.csv", "x"),
+            ("a/_SUCCESS", "x"),
+            ("a/empty.csv", ""),
+            ("a/README.md", "x"),
+            ("c[1].csv", "x"),
+        ]);
+        let root = dir.path();
+        assert_eq!(names(root, "a"), ["a/1.csv", "a/b/2.csv"]);
+        assert_eq!(names(root, "a/"), ["a/1.csv", "a/b/2.csv"]);
+        assert_eq!(names(root, "a/*.csv"), ["a/1.csv"]);
+        assert_eq!(names(root, "**/*.csv"), ["a/1.csv", "a/b/2.csv", "c[1].csv"]);
+        assert_eq!(names(root, "a/**"), ["a/1.csv", "a/b/2.csv"]);
+        assert_eq!(names(root, "a/?/[0-9].csv"), ["a/b/2.csv"]);
+        assert_eq!(names(root, "c[1].csv"), ["c[1].csv"]);
+        assert!(names(root, "a/3.csv")[0].contains("did you mean '/a/1.csv'?"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn symlink_loops_end() {
+        let dir = tree(&[("a/1.csv", "x")]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/up")).expect("link");
+        assert_eq!(names(dir.path(), "a"), ["a/1.csv", "a/up/a/1.csv"][..1]);
+        assert_eq!(names(dir.path(), "**/*.csv").len(), 1);
+    }
+}

@@ -1,0 +1,523 @@
+//! The table: a dataset as DataFusion sees it.
+//!
+//! ```text
+//! scan: prune files by partition values -> one scan for Parquet files, one for all others
+//!       -> files cut and dealt into tasks -> union
+//! ```
+//!
+//! Invariant: a pruned file is never opened by a scan, and a file that could not be understood when
+//! it was looked at is an error as soon as it would be read.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{ColumnStatistics, Statistics, ToDFSchema};
+use datafusion::common::stats::Precision;
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::source::ParquetSource;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_adapter::{
+    DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::scalar::ScalarValue;
+use parquet::arrow::RowNumber;
+
+use super::hive::Partitions;
+use super::options::ReadOptions;
+use super::{Dataset, DatasetFile};
+use crate::formats::csv::Piece;
+use crate::formats::csv::decode::ColumnSpec;
+use crate::formats::csv::split::Splits;
+use crate::formats::parquet::Readers;
+use crate::formats::source::{FilePlan, RowSource};
+use crate::formats::{Format, Wanted};
+use crate::notes::Counts;
+
+/// The column that `filename => true` adds.
+pub const FILENAME: &str = "filename";
+/// The column that `file_row_number => true` adds.
+pub const FILE_ROW_NUMBER: &str = "file_row_number";
+/// Pieces of one file are not smaller than this.
+const PIECE_LEN_MIN_BYTES: u64 = 4 * 1024 * 1024;
+/// Pieces of one file for each task at most: enough to even out.
+const PIECES_FOR_TASK_MAX: u64 = 4;
+
+/// File columns, partition columns, `filename`, `file_row_number`.
+pub fn table_schema(
+    columns: &[ColumnSpec],
+    partitions: &Partitions,
+    options: &ReadOptions,
+) -> SchemaRef {
+    let mut fields: Vec<Field> = file_fields(columns);
+    fields.extend(partition_fields(partitions, options).into_iter().map(|field| field.as_ref().clone()));
+    if options.file_row_number {
+        fields.push(Field::new(FILE_ROW_NUMBER, DataType::Int64, false));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn file_fields(columns: &[ColumnSpec]) -> Vec<Field> {
+    columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect()
+}
+
+/// The columns whose value is the same for a whole file.
+fn partition_fields(partitions: &Partitions, options: &ReadOptions) -> Vec<FieldRef> {
+    let mut fields: Vec<FieldRef> = partitions.fields.iter().cloned().map(Arc::new).collect();
+    if options.filename {
+        fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8View, false)));
+    }
+    fields
+}
+
+/// A dataset as a table of DataFusion.
+#[derive(Debug)]
+pub struct DatasetTable {
+    dataset: Arc<Dataset>,
+}
+
+impl DatasetTable {
+    /// Makes a table of a dataset.
+    pub fn new(dataset: Arc<Dataset>) -> Self {
+        DatasetTable { dataset }
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
+    fn file_constants(&self) -> Vec<FieldRef> {
+        partition_fields(&self.dataset.partitions, &self.dataset.options)
+    }
+
+    fn constants_of(&self, file: &DatasetFile) -> Vec<ScalarValue> {
+        let mut values = file.partition_values.clone();
+        if self.dataset.options.filename {
+            values.push(ScalarValue::Utf8View(Some(file.source.name.clone())));
+        }
+        values
+    }
+
+    /// Whether a filter can be decided by looking at a file's path alone.
+    fn decides_by_path(&self, filter: &Expr) -> bool {
+        let constants = self.file_constants();
+        let columns = filter.column_refs();
+        !columns.is_empty()
+            && !filter.is_volatile()
+            && columns
+                .iter()
+                .all(|column| constants.iter().any(|field| *field.name() == column.name))
+            && !contains_subquery(filter)
+    }
+
+    /// The files for which the filters on partition columns hold.
+    fn survivors(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&DatasetFile>> {
+        let files: Vec<&DatasetFile> = self.dataset.files.iter().collect();
+        let deciding: Vec<&Expr> =
+            filters.iter().filter(|filter| self.decides_by_path(filter)).collect();
+        if deciding.is_empty() || files.is_empty() {
+            return Ok(files);
+        }
+        let fields: Fields = self.file_constants().into();
+        let schema = Arc::new(Schema::new(fields));
+        let rows: Vec<Vec<ScalarValue>> = files.iter().map(|file| self.constants_of(file)).collect();
+        let arrays = (0..schema.fields().len())
+            .map(|idx| ScalarValue::iter_to_array(rows.iter().map(|row| row[idx].clone())))
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(files.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
+        let df_schema = schema.to_dfschema()?;
+        let mut keep = vec![true; files.len()];
+        for filter in deciding {
+            let bare = unqualified(filter.clone())?;
+            let holds = state
+                .create_physical_expr(bare, &df_schema)?
+                .evaluate(&batch)?
+                .into_array(files.len())?;
+            let holds = holds.as_boolean();
+            for (idx, keep) in keep.iter_mut().enumerate() {
+                *keep &= holds.is_valid(idx) && holds.value(idx);
+            }
+        }
+        Ok(files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect())
+    }
+
+    /// A scan over files of one kind, with the table's columns `projection`.
+    fn scan_of(
+        &self,
+        source: Arc<dyn FileSource>,
+        groups: Vec<FileGroup>,
+        projection: &[usize],
+        limit: Option<usize>,
+        statistics: Option<Statistics>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let source_schema = Arc::clone(source.table_schema().table_schema());
+        let indices = projection
+            .iter()
+            .map(|&idx| source_schema.index_of(self.dataset.schema.field(idx).name()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut builder = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+            .with_file_groups(groups)
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(CaselessAdapterFactory)))
+            .with_projection_indices(Some(indices))?;
+        if let Some(statistics) = statistics {
+            builder = builder.with_statistics(statistics);
+        }
+        Ok(DataSourceExec::from_data_source(builder.build()))
+    }
+
+    fn parquet_scan(
+        &self,
+        files: &[&DatasetFile],
+        projection: &[usize],
+        limit: Option<usize>,
+        task_count: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let file_schema = Arc::new(Schema::new(file_fields(&self.dataset.columns)));
+        let mut builder = TableSchema::builder(Arc::clone(&file_schema))
+            .with_table_partition_cols(self.file_constants());
+        if self.dataset.options.file_row_number {
+            let field = Field::new(FILE_ROW_NUMBER, DataType::Int64, false)
+                .with_extension_type(RowNumber);
+            builder = builder.with_virtual_columns(vec![Arc::new(field)]);
+        }
+        let schema = builder.build();
+        let readers = Arc::new(Readers { notes: self.dataset.notes.clone() });
+        let source = ParquetSource::new(schema.clone()).with_parquet_file_reader_factory(readers);
+        let planned = files
+            .iter()
+            .map(|file| {
+                let statistics = self.file_statistics(file, &file_schema);
+                let mut planned = self.plan_file(file, None)?;
+                planned.statistics = statistics.map(Arc::new);
+                Ok(planned)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let all_known = planned.iter().all(|file| file.statistics.is_some())
+            && !self.dataset.options.file_row_number;
+        let groups = deal(planned, task_count);
+        let (groups, statistics) = if all_known {
+            let schema = Arc::clone(schema.table_schema());
+            let (groups, statistics) =
+                datafusion_datasource::compute_all_files_statistics(groups, schema, true, false)?;
+            (groups, Some(statistics))
+        } else {
+            (groups, None)
+        };
+        self.scan_of(Arc::new(source), groups, projection, limit, statistics)
+    }
+
+    /// Row count, minima and maxima of a Parquet file with its partition values.
+    fn file_statistics(&self, file: &DatasetFile, file_schema: &SchemaRef) -> Option<Statistics> {
+        let layout = file.layout.as_ref().ok()?;
+        let mut statistics = layout.parquet.as_ref()?.statistics(file_schema)?;
+        for value in self.constants_of(file) {
+            let null_count = if value.is_null() { statistics.num_rows } else { Precision::Exact(0) };
+            statistics.column_statistics.push(ColumnStatistics {
+                null_count,
+                min_value: Precision::Exact(value.clone()),
+                max_value: Precision::Exact(value),
+                distinct_count: Precision::Absent,
+                sum_value: Precision::Absent,
+                byte_size: Precision::Absent,
+            });
+        }
+        Some(statistics)
+    }
+
+    fn row_scan(
+        &self,
+        files: &[&DatasetFile],
+        projection: &[usize],
+        limit: Option<usize>,
+        task_count: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut fields = file_fields(&self.dataset.columns);
+        let mut wanted: Vec<Wanted> =
+            self.dataset.columns.iter().cloned().map(Wanted::Column).collect();
+        if self.dataset.options.file_row_number {
+            fields.push(Field::new(FILE_ROW_NUMBER, DataType::Int64, false));
+            wanted.push(Wanted::RowNumber);
+        }
+        let schema = TableSchema::builder(Arc::new(Schema::new(fields)))
+            .with_table_partition_cols(self.file_constants())
+            .build();
+        let planned = self.plan_rows(files, task_count)?;
+        let label = label_of(files);
+        let notes = self.dataset.notes.clone();
+        let source = RowSource::new(self.dataset.id, schema, wanted, label, notes);
+        self.scan_of(Arc::new(source), deal(planned, task_count), projection, limit, None)
+    }
+
+    /// Plans each file, large ones as several pieces.
+    fn plan_rows(&self, files: &[&DatasetFile], task_count: usize) -> Result<Vec<PartitionedFile>> {
+        let mut planned = Vec::with_capacity(files.len());
+        for file in files {
+            let layout = file.layout.clone()?;
+            let splits = (layout.is_splittable()
+                && !file.source.is_stream()
+                && !self.dataset.options.file_row_number
+                && task_count > 1)
+                .then(|| layout.csv.as_ref())
+                .flatten()
+                .map(|csv| {
+                    let wanted = file.source.identity.len / PIECE_LEN_MIN_BYTES;
+                    let count = wanted.clamp(1, task_count as u64 * PIECES_FOR_TASK_MAX);
+                    Splits::new(
+                        Arc::clone(&file.source),
+                        csv.dialect.clone(),
+                        csv.data_start,
+                        count as usize,
+                    )
+                })
+                .filter(|splits| splits.piece_count() > 1)
+                .map(Arc::new);
+            match splits {
+                None => planned.push(self.plan_file(file, None)?),
+                Some(splits) => {
+                    for idx in 0..splits.piece_count() {
+                        let piece = Piece { splits: Arc::clone(&splits), idx };
+                        planned.push(self.plan_file(file, Some(piece))?);
+                    }
+                }
+            }
+        }
+        Ok(planned)
+    }
+
+    fn plan_file(&self, file: &DatasetFile, piece: Option<Piece>) -> Result<PartitionedFile> {
+        let layout = file.layout.clone()?;
+        let len = match &piece {
+            Some(piece) => piece.splits.piece_len_bytes(piece.idx),
+            None => file.source.identity.len,
+        };
+        let plan = FilePlan {
+            file: Arc::clone(&file.source),
+            layout,
+            piece,
+            dataset_file_count: self.dataset.files.len(),
+        };
+        Ok(PartitionedFile::new(file.source.name.clone(), len)
+            .with_partition_values(self.constants_of(file))
+            .with_extension(plan))
+    }
+}
+
+/// What EXPLAIN calls a scan of these files.
+fn label_of(files: &[&DatasetFile]) -> &'static str {
+    let formats: HashSet<Format> = files
+        .iter()
+        .filter_map(|file| file.layout.as_ref().ok().map(|layout| layout.format))
+        .collect();
+    match formats.iter().next() {
+        Some(Format::Csv) if formats.len() == 1 => "csv",
+        Some(Format::Json) if formats.len() == 1 => "json",
+        Some(Format::Arrow) if formats.len() == 1 => "arrow",
+        _ => "rows",
+    }
+}
+
+/// Deals files into tasks of about the same size, in order.
+fn deal(files: Vec<PartitionedFile>, task_count: usize) -> Vec<FileGroup> {
+    let total: u64 = files.iter().map(|file| file.object_meta.size).sum();
+    let task_count = task_count.clamp(1, files.len().max(1)) as u64;
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); task_count as usize];
+    let mut before: u64 = 0;
+    for (idx, file) in files.into_iter().enumerate() {
+        let len = file.object_meta.size;
+        // By the middle of the file; files without a known size go round.
+        let group = (u128::from(before + len / 2) * u128::from(task_count))
+            .checked_div(u128::from(total))
+            .unwrap_or((idx as u64 % task_count).into());
+        groups[(group as usize).min(task_count as usize - 1)].push(file);
+        before += len;
+    }
+    groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect()
+}
+
+fn contains_subquery(filter: &Expr) -> bool {
+    use datafusion::common::tree_node::TreeNode;
+    filter
+        .exists(|expr| {
+            Ok(matches!(
+                expr,
+                Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::OuterReferenceColumn(..)
+            ))
+        })
+        .unwrap_or(true)
+}
+
+/// The same expression with bare column names.
+fn unqualified(expr: Expr) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+    expr.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(datafusion::common::Column::new_unqualified(column.name)))
+            }
+            other => Transformed::no(other),
+        })
+    })
+    .data()
+}
+
+#[async_trait]
+impl TableProvider for DatasetTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.dataset.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if self.decides_by_path(filter) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    TableProviderFilterPushDown::Inexact
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.survivors(state, filters)?;
+        let counts = self.dataset.notes.counts();
+        Counts::bump(&counts.files_read, files.len() as u64);
+        if self.dataset.partitions.count > 0 {
+            let distinct: HashSet<&[ScalarValue]> =
+                files.iter().map(|file| file.partition_values.as_slice()).collect();
+            Counts::bump(&counts.partitions_read, distinct.len() as u64);
+        }
+        let all: Vec<usize> = (0..self.dataset.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        // A file that was not understood is an error now that it would be read.
+        for file in &files {
+            if let Err(error) = &file.layout {
+                return Err(DataFusionError::from(error.clone()));
+            }
+        }
+        let (parquet, rows): (Vec<&DatasetFile>, Vec<&DatasetFile>) =
+            files.into_iter().partition(|file| {
+                file.layout.as_ref().is_ok_and(|layout| layout.format == Format::Parquet)
+            });
+        let task_count = state.config().target_partitions();
+        let mut scans = Vec::new();
+        if !parquet.is_empty() {
+            scans.push(self.parquet_scan(&parquet, projection, limit, task_count)?);
+        }
+        if !rows.is_empty() {
+            scans.push(self.row_scan(&rows, projection, limit, task_count)?);
+        }
+        match scans.len() {
+            0 => {
+                let schema = self.dataset.schema.project(projection)?;
+                Ok(Arc::new(EmptyExec::new(Arc::new(schema))))
+            }
+            1 => Ok(scans.remove(0)),
+            _ => UnionExec::try_new(scans),
+        }
+    }
+}
+
+/// Adapts expressions to a Parquet file whose columns differ from the table's by case.
+#[derive(Debug)]
+struct CaselessAdapterFactory;
+
+impl PhysicalExprAdapterFactory for CaselessAdapterFactory {
+    fn create(
+        &self,
+        logical_file_schema: SchemaRef,
+        physical_file_schema: SchemaRef,
+    ) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        let fields: Vec<FieldRef> = physical_file_schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let lower = field.name().to_lowercase();
+                let logical = logical_file_schema
+                    .fields()
+                    .iter()
+                    .find(|logical| logical.name() == field.name())
+                    .or_else(|| {
+                        logical_file_schema
+                            .fields()
+                            .iter()
+                            .find(|logical| logical.name().to_lowercase() == lower)
+                    });
+                match logical {
+                    Some(logical) => {
+                        Arc::new(field.as_ref().clone().with_name(logical.name().clone()))
+                    }
+                    None => Arc::clone(field),
+                }
+            })
+            .collect();
+        let renamed = Arc::new(Schema::new_with_metadata(
+            fields,
+            physical_file_schema.metadata().clone(),
+        ));
+        let inner =
+            DefaultPhysicalExprAdapterFactory.create(logical_file_schema, Arc::clone(&renamed))?;
+        Ok(Arc::new(CaselessAdapter { inner, physical_file_schema, renamed }))
+    }
+}
+
+#[derive(Debug)]
+struct CaselessAdapter {
+    inner: Arc<dyn PhysicalExprAdapter>,
+    physical_file_schema: SchemaRef,
+    renamed: SchemaRef,
+}
+
+impl PhysicalExprAdapter for CaselessAdapter {
+    fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+        let adapted = self.inner.rewrite(expr)?;
+        if self.renamed == self.physical_file_schema {
+            return Ok(adapted);
+        }
+        adapted
+            .transform(|expr| {
+                let Some(column) = (expr.as_ref() as &dyn Any).downcast_ref::<Column>() else {
+                    return Ok(Transformed::no(expr));
+                };
+                let Ok(idx) = self.renamed.index_of(column.name()) else {
+                    return Ok(Transformed::no(expr));
+                };
+                let name = self.physical_file_schema.field(idx).name();
+                Ok(Transformed::yes(Arc::new(Column::new(name, idx))))
+            })
+            .data()
+    }
+}

@@ -1,0 +1,257 @@
+//! The engine: threads, limits and the default session.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use tokio::runtime::Runtime;
+
+use super::answer::{Answer, AnswerStream, CancelHandle};
+use super::params::Params;
+use super::session::Session;
+use crate::dataset::location::Places;
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::file::StreamSource;
+
+/// Threads get this much stack: planning recurses.
+const STACK_LEN_BYTES: usize = 16 << 20;
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// Answers SQL over files. `Clone + Send + Sync`; it hides its own runtime and works inside one.
+///
+/// ```
+/// # fn main() -> swath::Result<()> {
+/// let engine = swath::Engine::open()?;
+/// let answer = engine.query("SELECT region, count(*) AS n FROM 'testdata/sales' GROUP BY ALL")?;
+/// println!("{answer}");
+/// for note in answer.notes() {
+///     eprintln!("{note}");
+/// }
+/// # assert!(answer.row_count() > 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+    session: Session,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    runtime: Option<Runtime>,
+    pub(super) environment: Arc<RuntimeEnv>,
+    pub(super) options: EngineBuilder,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if tokio::runtime::Handle::try_current().is_ok() {
+            // A runtime may not wait within another one: let it go in the background.
+            runtime.shutdown_background();
+        } else {
+            // Time for stopped statements to delete what they spilled.
+            runtime.shutdown_timeout(SHUTDOWN_WAIT);
+        }
+    }
+}
+
+impl Inner {
+    /// Runs a future on the engine's threads; await it from anywhere.
+    pub(super) fn spawn<T, F>(&self, future: F) -> impl Future<Output = Result<T>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let handle = self.runtime.as_ref().map(|runtime| runtime.spawn(future));
+        async move {
+            match handle {
+                Some(handle) => handle.await.map_err(|error| {
+                    Error::new(ErrorKind::Internal, format!("a task died: {error}"))
+                        .hint("this is a mistake in swath: please report it")
+                }),
+                None => Err(Error::new(ErrorKind::Internal, "the engine is shut down")),
+            }
+        }
+    }
+}
+
+/// Sets up an [`Engine`].
+#[derive(Debug, Clone, Default)]
+pub struct EngineBuilder {
+    memory_bytes: Option<usize>,
+    threads: Option<usize>,
+    spill_dir: Option<PathBuf>,
+    pub(super) batch_rows: Option<usize>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) places: Places,
+}
+
+impl EngineBuilder {
+    /// Limits memory, as in `"4GB"`.
+    ///
+    /// # Errors
+    /// When the text is no size.
+    pub fn memory(mut self, size: &str) -> Result<Self> {
+        self.memory_bytes = Some(crate::units::parse_bytes(size)?);
+        Ok(self)
+    }
+
+    /// Sets the number of threads, and so of tasks that a stage runs at once.
+    #[must_use]
+    pub fn threads(mut self, count: usize) -> Self {
+        self.threads = Some(count.max(1));
+        self
+    }
+
+    /// Names the folder for what does not fit into memory.
+    #[must_use]
+    pub fn spill_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.spill_dir = Some(dir.into());
+        self
+    }
+
+    /// Sets the rows of a batch at most; answers do not depend on it.
+    #[must_use]
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = Some(rows.max(1));
+        self
+    }
+
+    /// Stops each statement after this time, with an error.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Says what `~` stands for in locations; the library never reads HOME.
+    #[must_use]
+    pub fn home(mut self, home: impl Into<PathBuf>) -> Self {
+        self.places.home = Some(home.into());
+        self
+    }
+
+    /// Gives the bytes that `FROM stdin` reads; they can be read once.
+    #[must_use]
+    pub fn stdin(mut self, reader: impl std::io::Read + Send + 'static) -> Self {
+        self.places.stdin = Some(Arc::new(StreamSource::new(Box::new(reader))));
+        self
+    }
+
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// When threads cannot be started or the folder for spilling cannot be used.
+    pub fn build(self) -> Result<Engine> {
+        let memory_bytes =
+            self.memory_bytes.unwrap_or_else(crate::exec::limits::default_memory_bytes);
+        let environment = crate::exec::limits::runtime(memory_bytes, self.spill_dir.clone())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.thread_count())
+            .thread_stack_size(STACK_LEN_BYTES)
+            .thread_name("swath")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Limit, format!("cannot start threads: {error}")))?;
+        let inner = Arc::new(Inner { runtime: Some(runtime), environment, options: self });
+        let session = Session::new(Arc::clone(&inner));
+        Ok(Engine { inner, session })
+    }
+
+    pub(super) fn thread_count(&self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+        })
+    }
+}
+
+impl Engine {
+    /// Starts an engine with defaults: all cores, a share of the machine's memory.
+    ///
+    /// # Errors
+    /// As [`EngineBuilder::build`].
+    pub fn open() -> Result<Self> {
+        EngineBuilder::default().build()
+    }
+
+    /// Sets up an engine.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// A new session with tables and views of its own, on the same threads and limits.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner))
+    }
+
+    /// The session that the engine's own methods use.
+    pub fn default_session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Runs statements and returns the answer of the last one.
+    ///
+    /// # Errors
+    /// When a statement fails; those before it have run.
+    pub fn query(&self, sql: &str) -> Result<Answer> {
+        self.query_with(sql, &Params::new())
+    }
+
+    /// Runs statements with parameters: `$day` is bound to `params["day"]`, never pasted.
+    ///
+    /// ```
+    /// # fn main() -> swath::Result<()> {
+    /// let engine = swath::Engine::open()?;
+    /// let params = swath::params! { "least" => 2 };
+    /// let answer = engine.query_with("SELECT 1 WHERE 3 > $least", &params)?;
+    /// assert_eq!(answer.row_count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::query`], and when a parameter has no value.
+    pub fn query_with(&self, sql: &str, params: &Params) -> Result<Answer> {
+        self.session.query_with(sql, params)
+    }
+
+    /// Runs statements and streams the answer of the last one.
+    ///
+    /// ```
+    /// # fn main() -> swath::Result<()> {
+    /// let engine = swath::Engine::open()?;
+    /// let mut rows = 0;
+    /// for batch in engine.query_stream("SELECT * FROM generate_series(1, 100000)")? {
+    ///     rows += batch?.num_rows();
+    /// }
+    /// assert_eq!(rows, 100_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::query`]; errors after the first batch come out of the stream.
+    pub fn query_stream(&self, sql: &str) -> Result<AnswerStream> {
+        self.session.query_stream(sql, &Params::new(), &CancelHandle::default())
+    }
+
+    /// [`Engine::query`] for async code, on any runtime.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn query_async(&self, sql: &str) -> Result<Answer> {
+        self.session.query_async(sql, &Params::new()).await
+    }
+
+    /// [`Engine::query_stream`] for async code; [`AnswerStream::into_stream`] makes it a `Stream`.
+    ///
+    /// # Errors
+    /// As [`Engine::query_stream`].
+    pub async fn query_stream_async(&self, sql: &str) -> Result<AnswerStream> {
+        let cancel = CancelHandle::default();
+        self.session.query_stream_async(sql, &Params::new(), &cancel).await
+    }
+}

@@ -1,0 +1,17 @@
+//! The public library: [`Engine`], [`Session`], [`Answer`].
+//!
+//! ```text
+//! Engine (runtime, limits) -> Session (tables, views, what was learned) -> Statement
+//!        -> AnswerStream (batches as they come) -> Answer (all of them)
+//! ```
+
+mod answer;
+#[expect(clippy::module_inception, reason = "the type Engine is the module's main noun")]
+mod engine;
+mod params;
+mod session;
+
+pub use self::answer::{Answer, AnswerKind, AnswerStream, CancelHandle};
+pub use self::engine::{Engine, EngineBuilder};
+pub use self::params::{Param, Params};
+pub use self::session::{Session, Statement};

@@ -1,0 +1,3 @@
+//! Execution: what keeps a running statement within its bounds.
+
+pub mod limits;

@@ -1,0 +1,46 @@
+//! Values as text, the same in every text format.
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
+
+fn format_options() -> FormatOptions<'static> {
+    FormatOptions::default()
+        .with_display_error(false)
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
+        .with_duration_format(DurationFormat::Pretty)
+}
+
+/// Formats the values of one column of a batch.
+pub(super) struct Values<'a> {
+    array: &'a dyn Array,
+    formatter: ArrayFormatter<'a>,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn new(array: &'a ArrayRef) -> Result<Self, ArrowError> {
+        let options = format_options();
+        let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+        Ok(Values { array, formatter })
+    }
+
+    /// The text of a row's value; `None` is NULL.
+    pub(super) fn get(&self, row: usize) -> Result<Option<String>, ArrowError> {
+        if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
+            return Ok(None);
+        }
+        self.formatter.value(row).try_to_string().map(Some)
+    }
+}
+
+/// Whether a column's values stand to the right.
+pub(super) fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+/// The names of the columns.
+pub(super) fn names(schema: &SchemaRef) -> Vec<&str> {
+    schema.fields().iter().map(|field| field.name().as_str()).collect()
+}

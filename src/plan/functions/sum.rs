@@ -1,0 +1,411 @@
+//! `sum` that is exact or an error.
+//!
+//! DataFusion's own `sum` wraps around at 64 (or 128) bits without a word. Here whole numbers and
+//! decimals are added up in 128 bits, so that the order in which tasks finish cannot matter, and a
+//! total that does not fit the result's type is an error. Floating point, durations and intervals
+//! go to DataFusion's.
+
+use std::collections::HashSet;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, ListArray, UInt64Array,
+};
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::datatypes::{
+    DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type,
+};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::functions_aggregate::sum::Sum;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+};
+
+/// The precision of states: any sum of 2^63 numbers of 64 bits fits.
+const STATE_PRECISION: u8 = 38;
+
+/// The exact `sum`, under the name of the one it replaces.
+pub fn sum() -> AggregateUDF {
+    AggregateUDF::new_from_impl(ExactSum { inner: Sum::new() })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ExactSum {
+    inner: Sum,
+}
+
+/// Whether a result type is added up by us.
+fn is_exact(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..))
+}
+
+fn state_type(result: &DataType) -> DataType {
+    let scale = match result {
+        DataType::Decimal128(_, scale) => *scale,
+        _ => 0,
+    };
+    DataType::Decimal128(STATE_PRECISION, scale)
+}
+
+impl AggregateUDFImpl for ExactSum {
+    fn name(&self) -> &str {
+        "sum"
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(arg_types)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let result = args.return_field.data_type();
+        if !is_exact(result) {
+            return self.inner.accumulator(args);
+        }
+        let result = result.clone();
+        if args.is_distinct {
+            return Ok(Box::new(DistinctTotal { result, values: HashSet::new() }));
+        }
+        Ok(Box::new(Total { result, sum: 0, count: 0 }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if is_exact(args.return_field.data_type()) && !args.is_distinct {
+            return self.accumulator(args);
+        }
+        self.inner.create_sliding_accumulator(args)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let result = args.return_type();
+        if !is_exact(result) {
+            return self.inner.state_fields(args);
+        }
+        let state = state_type(result);
+        if args.is_distinct {
+            let name = format_state_name(args.name, "sum distinct");
+            return Ok(vec![Arc::new(Field::new_list(
+                name,
+                Field::new_list_field(state, true),
+                false,
+            ))]);
+        }
+        let name = |part| format_state_name(args.name, part);
+        Ok(vec![
+            Arc::new(Field::new(name("sum"), state, true)),
+            Arc::new(Field::new(name("count"), DataType::UInt64, false)),
+        ])
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct && self.inner.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        let result = args.return_field.data_type();
+        if !is_exact(result) {
+            return self.inner.create_groups_accumulator(args);
+        }
+        Ok(Box::new(GroupTotals { result: result.clone(), sums: Vec::new(), counts: Vec::new() }))
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+}
+
+fn overflow<T>(result: &DataType) -> Result<T> {
+    let name = crate::formats::sql_type_name(result);
+    Err(crate::error::Error::data(format!("sum is out of range for {name}"))
+        .hint("cast to something wider: sum(x::DECIMAL(38,0)) or sum(x::DOUBLE)")
+        .into())
+}
+
+/// Calls `take` with each valid value that the filter lets through and its row.
+fn for_each_value(
+    values: &ArrayRef,
+    filter: Option<&BooleanArray>,
+    mut take: impl FnMut(usize, i128) -> Result<()>,
+) -> Result<()> {
+    let passes = |row: usize| {
+        filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+    };
+    macro_rules! each {
+        ($array:expr) => {{
+            let array = $array;
+            match (array.nulls(), filter) {
+                (None, None) => {
+                    for (row, value) in array.values().iter().enumerate() {
+                        take(row, i128::from(*value))?;
+                    }
+                }
+                _ => {
+                    for row in 0..array.len() {
+                        if array.is_valid(row) && passes(row) {
+                            take(row, i128::from(array.value(row)))?;
+                        }
+                    }
+                }
+            }
+        }};
+    }
+    match values.data_type() {
+        DataType::Int64 => each!(values.as_primitive::<Int64Type>()),
+        DataType::UInt64 => each!(values.as_primitive::<UInt64Type>()),
+        DataType::Decimal128(..) => each!(values.as_primitive::<Decimal128Type>()),
+        other => return internal_err!("sum over {other}"),
+    }
+    Ok(())
+}
+
+/// Totals as an array of the result's type.
+fn to_result(
+    result: &DataType,
+    sums: impl ExactSizeIterator<Item = Option<i128>>,
+) -> Result<ArrayRef> {
+    match result {
+        DataType::Int64 => {
+            let values = sums.map(|sum| sum.map(i64::try_from).transpose());
+            match values.collect::<Result<Int64Array, _>>() {
+                Ok(array) => Ok(Arc::new(array)),
+                Err(_) => overflow(result),
+            }
+        }
+        DataType::UInt64 => {
+            let values = sums.map(|sum| sum.map(u64::try_from).transpose());
+            match values.collect::<Result<UInt64Array, _>>() {
+                Ok(array) => Ok(Arc::new(array)),
+                Err(_) => overflow(result),
+            }
+        }
+        DataType::Decimal128(precision, scale) => {
+            let array: Decimal128Array = sums.collect();
+            if array.validate_decimal_precision(*precision).is_err() {
+                return overflow(result);
+            }
+            Ok(Arc::new(array.with_precision_and_scale(*precision, *scale)?))
+        }
+        other => exec_err!("sum has no result type {other}"),
+    }
+}
+
+/// One total.
+#[derive(Debug)]
+struct Total {
+    result: DataType,
+    sum: i128,
+    count: u64,
+}
+
+impl Total {
+    fn add(&mut self, value: i128) -> Result<()> {
+        match self.sum.checked_add(value) {
+            Some(sum) => {
+                self.sum = sum;
+                self.count += 1;
+                Ok(())
+            }
+            None => overflow(&self.result),
+        }
+    }
+}
+
+impl Accumulator for Total {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for_each_value(&values[0], None, |_, value| self.add(value))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for_each_value(&values[0], None, |_, value| match self.sum.checked_sub(value) {
+            Some(sum) => {
+                self.sum = sum;
+                self.count -= 1;
+                Ok(())
+            }
+            None => overflow(&self.result),
+        })
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let counts = states[1].as_primitive::<UInt64Type>();
+        for_each_value(&states[0], None, |row, sum| {
+            self.add(sum)?;
+            self.count += counts.value(row);
+            self.count -= 1;
+            Ok(())
+        })
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let DataType::Decimal128(precision, scale) = state_type(&self.result) else {
+            return internal_err!("the state of sum is a decimal");
+        };
+        let sum = (self.count > 0).then_some(self.sum);
+        Ok(vec![ScalarValue::Decimal128(sum, precision, scale), ScalarValue::from(self.count)])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let sum = (self.count > 0).then_some(self.sum);
+        ScalarValue::try_from_array(&to_result(&self.result, std::iter::once(sum))?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// The total of distinct values.
+#[derive(Debug)]
+struct DistinctTotal {
+    result: DataType,
+    values: HashSet<i128>,
+}
+
+impl Accumulator for DistinctTotal {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for_each_value(&values[0], None, |_, value| {
+            self.values.insert(value);
+            Ok(())
+        })
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let lists = states[0].as_list::<i32>();
+        for row in 0..lists.len() {
+            self.update_batch(&[lists.value(row)])?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let DataType::Decimal128(precision, scale) = state_type(&self.result) else {
+            return internal_err!("the state of sum is a decimal");
+        };
+        let values = Decimal128Array::from_iter_values(self.values.iter().copied())
+            .with_precision_and_scale(precision, scale)?;
+        let offsets = OffsetBuffer::from_lengths([values.len()]);
+        let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+        let list = ListArray::try_new(item, offsets, Arc::new(values), None)?;
+        Ok(vec![ScalarValue::List(Arc::new(list))])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut total = Total { result: self.result.clone(), sum: 0, count: 0 };
+        for &value in &self.values {
+            total.add(value)?;
+        }
+        total.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.values.capacity() * size_of::<i128>() * 2
+    }
+}
+
+/// One total for each group.
+#[derive(Debug)]
+struct GroupTotals {
+    result: DataType,
+    sums: Vec<i128>,
+    /// Values added, so that a group without any is NULL.
+    counts: Vec<u64>,
+}
+
+impl GroupTotals {
+    fn resize(&mut self, group_count: usize) {
+        self.sums.resize(group_count, 0);
+        self.counts.resize(group_count, 0);
+    }
+
+    fn take(&mut self, emit_to: EmitTo) -> (Vec<i128>, Vec<u64>) {
+        (emit_to.take_needed(&mut self.sums), emit_to.take_needed(&mut self.counts))
+    }
+}
+
+impl GroupsAccumulator for GroupTotals {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+        group_count: usize,
+    ) -> Result<()> {
+        self.resize(group_count);
+        let (sums, counts, result) = (&mut self.sums, &mut self.counts, &self.result);
+        for_each_value(&values[0], filter, |row, value| {
+            let group = group_indices[row];
+            match sums[group].checked_add(value) {
+                Some(sum) => sums[group] = sum,
+                None => return overflow(result),
+            }
+            counts[group] += 1;
+            Ok(())
+        })
+    }
+
+    fn merge_batch(
+        &mut self,
+        states: &[ArrayRef],
+        group_indices: &[usize],
+        group_count: usize,
+    ) -> Result<()> {
+        self.resize(group_count);
+        let added = states[1].as_primitive::<UInt64Type>();
+        let (sums, counts, result) = (&mut self.sums, &mut self.counts, &self.result);
+        for_each_value(&states[0], None, |row, value| {
+            let group = group_indices[row];
+            match sums[group].checked_add(value) {
+                Some(sum) => sums[group] = sum,
+                None => return overflow(result),
+            }
+            counts[group] += added.value(row);
+            Ok(())
+        })
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let (sums, counts) = self.take(emit_to);
+        let sums = sums.into_iter().zip(counts).map(|(sum, count)| (count > 0).then_some(sum));
+        to_result(&self.result, sums)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (sums, counts) = self.take(emit_to);
+        let valid = NullBuffer::from_iter(counts.iter().map(|count| *count > 0));
+        let sums = Decimal128Array::new(sums.into(), Some(valid))
+            .with_data_type(state_type(&self.result));
+        Ok(vec![Arc::new(sums), Arc::new(UInt64Array::from(counts))])
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let row_count = values[0].len();
+        let (mut sums, mut counts) = (vec![0; row_count], vec![0; row_count]);
+        for_each_value(&values[0], filter, |row, value| {
+            sums[row] = value;
+            counts[row] = 1;
+            Ok(())
+        })?;
+        GroupTotals { result: self.result.clone(), sums, counts }.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        self.sums.capacity() * size_of::<i128>() + self.counts.capacity() * size_of::<u64>()
+    }
+}

@@ -1,0 +1,14 @@
+//! Plans: what a statement means, before anything is read.
+//!
+//! ```text
+//! parse -> refuse (clauses that would be ignored) -> bind (locations become tables)
+//!       -> names (spelling) -> DataFusion's planner and optimiser with our rules -> explain
+//! ```
+
+pub mod bind;
+pub mod explain;
+pub mod functions;
+pub mod names;
+pub mod parse;
+pub mod refuse;
+pub mod rules;

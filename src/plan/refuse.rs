@@ -1,0 +1,162 @@
+//! Refusals: clauses that the parser takes and the planner would drop without a word.
+//!
+//! Each entry is a wrong answer that does not happen. An entry goes away when the clause works.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, Statement as SqlStatement,
+    TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+};
+
+use crate::error::{Error, Result};
+
+/// Checks a statement.
+///
+/// # Errors
+/// When it uses a clause that would be ignored.
+pub fn check(statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Statement(statement) => check_sql(statement),
+        Statement::Explain(explain) => check(&explain.statement),
+        Statement::CopyTo(_) => Err(Error::sql("COPY ... TO is not supported yet")
+            .hint("write a result with: swath -o result.parquet \"SELECT ...\"")),
+        Statement::CreateExternalTable(_) => {
+            Err(Error::sql("CREATE EXTERNAL TABLE is not supported")
+                .hint("CREATE VIEW t AS SELECT * FROM 'path'"))
+        }
+        Statement::Reset(_) => Ok(()),
+    }
+}
+
+fn check_sql(statement: &SqlStatement) -> Result<()> {
+    if let SqlStatement::Insert(insert) = statement
+        && insert.overwrite
+    {
+        return Err(refused("INSERT OVERWRITE", "create the table anew"));
+    }
+    match statement.visit(&mut Refusals) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn refused(what: &str, instead: &str) -> Error {
+    Error::sql(format!("{what} is not supported yet")).hint(instead.to_string())
+}
+
+struct Refusals;
+
+type Verdict = ControlFlow<Error>;
+
+fn refuse_if(condition: bool, what: &str, instead: &str) -> Verdict {
+    if condition { ControlFlow::Break(refused(what, instead)) } else { ControlFlow::Continue(()) }
+}
+
+impl Visitor for Refusals {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> Verdict {
+        refuse_if(!query.locks.is_empty(), "FOR UPDATE", "leave it out: files are never locked")?;
+        refuse_if(query.for_clause.is_some(), "FOR XML / FOR JSON", "use --format json")?;
+        refuse_if(query.settings.is_some(), "SETTINGS", "use SET name = value")?;
+        refuse_if(query.format_clause.is_some(), "FORMAT", "use --format")?;
+        if let Some(order_by) = &query.order_by {
+            refuse_if(order_by.interpolate.is_some(), "INTERPOLATE", "leave it out")?;
+            if let OrderByKind::Expressions(exprs) = &order_by.kind {
+                let fills = exprs.iter().any(|expr| expr.with_fill.is_some());
+                refuse_if(fills, "WITH FILL", "join with generate_series")?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> Verdict {
+        refuse_if(select.top.is_some(), "TOP", "use LIMIT")?;
+        refuse_if(select.select_modifiers.is_some(), "this modifier of SELECT", "leave it out")?;
+        refuse_if(select.exclude.is_some(), "EXCLUDE here", "write SELECT * EXCLUDE (column)")?;
+        refuse_if(select.prewhere.is_some(), "PREWHERE", "use WHERE")?;
+        refuse_if(!select.connect_by.is_empty(), "CONNECT BY", "use WITH RECURSIVE")?;
+        refuse_if(select.value_table_mode.is_some(), "SELECT AS STRUCT / VALUE", "use struct(...)")?;
+        refuse_if(!select.lateral_views.is_empty(), "LATERAL VIEW", "use unnest(...)")?;
+        refuse_if(!select.distribute_by.is_empty(), "DISTRIBUTE BY", "leave it out")?;
+        let (GroupByExpr::Expressions(_, modifiers) | GroupByExpr::All(modifiers)) =
+            &select.group_by;
+        refuse_if(
+            !modifiers.is_empty(),
+            "WITH ROLLUP / CUBE / TOTALS",
+            "write GROUP BY ROLLUP(a, b)",
+        )?;
+        for item in &select.projection {
+            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+                check_wildcard(options)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> Verdict {
+        let use_limit = "use LIMIT, or WHERE random() < 0.1";
+        match table {
+            TableFactor::Table {
+                alias,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                ..
+            } => {
+                refuse_if(sample.is_some(), "TABLESAMPLE", use_limit)?;
+                refuse_if(version.is_some(), "a table version", "leave it out")?;
+                refuse_if(!with_hints.is_empty(), "WITH (hints)", "leave it out")?;
+                refuse_if(!index_hints.is_empty(), "an index hint", "leave it out")?;
+                refuse_if(!partitions.is_empty(), "PARTITION (...)", "use WHERE key = value")?;
+                refuse_if(json_path.is_some(), "a JSON path after a table", "use get_field")?;
+                refuse_if(*with_ordinality, "WITH ORDINALITY", "use row_number() OVER ()")?;
+                check_alias(alias.as_ref())
+            }
+            TableFactor::Derived { alias, sample, .. } => {
+                refuse_if(sample.is_some(), "TABLESAMPLE", use_limit)?;
+                check_alias(alias.as_ref())
+            }
+            TableFactor::UNNEST { with_offset, with_ordinality, .. } => refuse_if(
+                *with_offset || *with_ordinality,
+                "WITH OFFSET / ORDINALITY",
+                "use row_number() OVER ()",
+            ),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Verdict {
+        match expr {
+            Expr::AnyOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
+                refuse_if(true, "ANY (subquery)", "use IN (SELECT ...) or EXISTS (SELECT ...)")
+            }
+            Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
+                refuse_if(true, "ALL (subquery)", "compare with (SELECT max(...)), or use NOT EXISTS")
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn check_wildcard(options: &WildcardAdditionalOptions) -> Verdict {
+    refuse_if(options.opt_ilike.is_some(), "* ILIKE", "name the columns")?;
+    refuse_if(options.opt_rename.is_some(), "* RENAME", "name the columns, with AS")?;
+    refuse_if(options.opt_alias.is_some(), "an alias for *", "name the columns")
+}
+
+/// Words that other engines know as joins, and this parser reads as a table's alias.
+fn check_alias(alias: Option<&TableAlias>) -> Verdict {
+    let Some(alias) = alias else { return ControlFlow::Continue(()) };
+    let word = alias.name.value.to_uppercase();
+    let is_join = alias.name.quote_style.is_none()
+        && !alias.explicit
+        && ["POSITIONAL", "ASOF", "SEMI", "ANTI", "ANY", "SAMPLE", "USING"].contains(&word.as_str());
+    refuse_if(is_join, &format!("{word} JOIN"), "if it is meant as an alias, write AS before it")
+}

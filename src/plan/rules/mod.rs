@@ -1,0 +1,9 @@
+//! Rules: functions from plan to plan. They open nothing and measure nothing.
+//!
+//! | rule | kind | why |
+//! |---|---|---|
+//! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
+//! | `partition_keys` | physical | files that share a Hive key go to one task: no exchange for it |
+
+pub mod checked_arithmetic;
+pub mod partition_keys;
