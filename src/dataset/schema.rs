@@ -29,6 +29,8 @@ struct Column {
     typed: Option<DataType>,
     /// Each type that some file has by itself, with the first such file.
     seen: Vec<(DataType, String)>,
+    /// The same for files whose values say it.
+    sniffed: Vec<(DataType, String)>,
     file_count: usize,
 }
 
@@ -55,6 +57,7 @@ pub fn unify(
                     evidence: Evidence::default(),
                     typed: None,
                     seen: Vec::new(),
+                    sniffed: Vec::new(),
                     file_count: 0,
                 });
                 columns.len() - 1
@@ -77,7 +80,7 @@ pub fn unify(
 impl Column {
     fn add(&mut self, file: &str, found: &Found) -> Result<()> {
         self.file_count += 1;
-        let own_type = match found {
+        let (own_type, seen) = match found {
             Found::Typed(data_type) => {
                 self.typed = Some(match self.typed.take() {
                     None => data_type.clone(),
@@ -85,18 +88,18 @@ impl Column {
                         widen(&before, data_type).ok_or_else(|| self.conflict(file, data_type))?
                     }
                 });
-                data_type.clone()
+                (data_type.clone(), &mut self.seen)
             }
             Found::Sniffed(evidence) => {
                 self.evidence.merge(evidence);
                 if evidence.is_empty() {
                     return Ok(());
                 }
-                evidence.decide().data_type
+                (evidence.decide().data_type, &mut self.sniffed)
             }
         };
-        if !self.seen.iter().any(|(seen, _)| *seen == own_type) {
-            self.seen.push((own_type, file.to_string()));
+        if !seen.iter().any(|(seen, _)| *seen == own_type) {
+            seen.push((own_type, file.to_string()));
         }
         Ok(())
     }
@@ -155,28 +158,30 @@ impl Column {
     }
 
     /// What files say by themselves, joined with what values say.
-    fn combined(&self, decision: &Decision) -> Result<DataType> {
-        let Some(typed) = &self.typed else { return Ok(decision.data_type.clone()) };
+    fn combined(&mut self, decision: &Decision) -> Result<DataType> {
+        let Some(typed) = self.typed.clone() else { return Ok(decision.data_type.clone()) };
+        let typed = &typed;
         if self.evidence.is_empty() {
             return Ok(typed.clone());
         }
         if let DataType::Decimal128(precision, scale) = typed
             && let Some(exact) = self.evidence.decimal_with(*precision, *scale)
         {
+            // Text that fits the type that other files name is read as that type, not widened.
+            self.sniffed.clear();
             return Ok(exact);
         }
         widen(typed, &decision.data_type).ok_or_else(|| {
-            let file = self.seen.last().map_or("", |(_, file)| file.as_str());
+            let file = self.sniffed.last().map_or("", |(_, file)| file.as_str());
             self.conflict(file, &decision.data_type)
         })
     }
 
     fn report_widening(&self, chosen: &DataType, notes: &Notes) {
-        let narrower: Vec<_> = self.seen.iter().filter(|(seen, _)| seen != chosen).collect();
-        let (Some((first_type, first_file)), true) = (narrower.first(), self.seen.len() > 1) else {
-            return;
-        };
-        let other = self.seen.iter().find(|(seen, _)| seen != first_type);
+        let all = || self.seen.iter().chain(&self.sniffed);
+        let narrower = all().find(|(seen, _)| seen != chosen);
+        let (Some((first_type, first_file)), true) = (narrower, all().count() > 1) else { return };
+        let other = all().find(|(seen, _)| seen != first_type);
         let other = other.map_or_else(String::new, |(seen, file)| {
             format!(" and {} in {file}", sql_type_name(seen))
         });

@@ -437,7 +437,10 @@ impl TableProvider for DatasetTable {
             scans.push(self.parquet_scan(&parquet, projection, limit, task_count)?);
         }
         if !rows.is_empty() {
-            scans.push(self.row_scan(&rows, projection, limit, task_count)?);
+            let scan = self.row_scan(&rows, projection, limit, task_count)?;
+            // The scan whose files come first stands first, as far as two scans can keep the order.
+            let rows_first = parquet.first().is_none_or(|first| rows[0].source.name < first.source.name);
+            scans.insert(if rows_first { 0 } else { scans.len() }, scan);
         }
         match scans.len() {
             0 => {

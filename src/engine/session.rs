@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -336,6 +336,9 @@ impl Session {
         }
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(parsed).await?;
+        if let LogicalPlan::DescribeTable(describe) = &logical {
+            return described(&describe.schema);
+        }
         if !is_query(&logical) {
             let frame = self.shared.context.execute_logical_plan(logical).await?;
             let (state, logical) = frame.into_parts();
@@ -475,7 +478,7 @@ impl Session {
             }
         }
         let text = plan::explain::draw(&physical, analyze);
-        let lines = StringArray::from_iter_values(text.lines());
+        let lines = StringArray::from(text.lines().collect::<Vec<_>>());
         let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
@@ -709,6 +712,23 @@ fn reads_only_a_head(plan: &LogicalPlan) -> bool {
 fn one_task(state: datafusion::execution::SessionState) -> datafusion::execution::SessionState {
     let config = state.config().clone().with_target_partitions(1);
     SessionStateBuilder::new_from_existing(state).with_config(config).build()
+}
+
+/// DESCRIBE: names and types as SQL writes them.
+fn described(schema: &Schema) -> Result<Planned> {
+    let fields = schema.fields();
+    let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let types: Vec<String> =
+        fields.iter().map(|field| crate::formats::sql_type_name(field.data_type())).collect();
+    let columns = ["column_name", "column_type"];
+    let schema = Arc::new(Schema::new(
+        columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec(),
+    ));
+    let arrays: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(types))];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(Planned { kind: AnswerKind::Rows, schema, plan: None, ready: vec![batch] })
 }
 
 fn nothing() -> Planned {

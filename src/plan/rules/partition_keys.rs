@@ -29,6 +29,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// A task may get this much more than its share before an exchange is the better way.
 const SKEW_MAX: f64 = 1.5;
+/// Data so small that no task waits long for another.
+const ALWAYS_DEALT_LEN_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -169,9 +171,10 @@ fn deal(
         sizes[task] += file.object_meta.size;
         groups[task].push(file);
     }
-    let share = sizes.iter().sum::<u64>() as f64 / task_count as f64;
+    let total = sizes.iter().sum::<u64>();
+    let share = total as f64 / task_count as f64;
     let largest = sizes.iter().max().copied().unwrap_or(0) as f64;
-    if largest > share * SKEW_MAX {
+    if total > ALWAYS_DEALT_LEN_MAX_BYTES && largest > share * SKEW_MAX {
         return Ok(None);
     }
     Ok(Some(groups.into_iter().map(FileGroup::new).collect()))
