@@ -8,7 +8,11 @@ use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
-use crate::error::Error;
+use crate::error::{Error, Place};
+
+const BLOCK_LEN_BYTES: usize = 64 * 1024;
+/// Latin scripts are mostly ASCII: with fewer other bytes than one in so many, the guess is theirs.
+const ASCII_SHARE: usize = 100;
 
 /// What the first bytes of a file say about its encoding.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +35,11 @@ pub fn detect(head: &[u8], cut: bool) -> Detected {
         Ok(_) => sure(UTF_8),
         Err(error) if cut && error.error_len().is_none() => sure(UTF_8),
         Err(_) => {
+            let foreign = head.iter().filter(|byte| !byte.is_ascii()).count();
+            if foreign * ASCII_SHARE < head.len() {
+                let encoding = encoding_rs::WINDOWS_1252;
+                return Detected { encoding, mark_len_bytes: 0, guessed: true };
+            }
             let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
             detector.feed(head, !cut);
             let encoding = detector.guess(None, chardetng::Utf8Detection::Deny);
@@ -46,6 +55,9 @@ pub struct Utf8Reader<R> {
     raw: Vec<u8>,
     raw_start: usize,
     raw_end: usize,
+    /// Decoded text that is not handed out yet: `text[text_start..]`.
+    text: String,
+    text_start: usize,
     at_end: bool,
     name: String,
 }
@@ -56,47 +68,57 @@ impl<R: Read> Utf8Reader<R> {
         Utf8Reader {
             inner,
             decoder: encoding.new_decoder_with_bom_removal(),
-            raw: vec![0; 64 * 1024],
+            raw: vec![0; BLOCK_LEN_BYTES],
             raw_start: 0,
             raw_end: 0,
+            text: String::with_capacity(BLOCK_LEN_BYTES * 3),
+            text_start: 0,
             at_end: false,
             name: name.to_string(),
         }
     }
 
+    /// Decodes the next block into `text`.
+    fn decode(&mut self) -> io::Result<()> {
+        if self.raw_start == self.raw_end {
+            self.raw_end = self.inner.read(&mut self.raw)?;
+            self.raw_start = 0;
+            self.at_end = self.raw_end == 0;
+        }
+        self.text.clear();
+        self.text_start = 0;
+        let input = &self.raw[self.raw_start..self.raw_end];
+        let (result, read) =
+            self.decoder.decode_to_string_without_replacement(input, &mut self.text, self.at_end);
+        self.raw_start += read;
+        match result {
+            DecoderResult::Malformed(..) => Err(self.malformed()),
+            DecoderResult::InputEmpty | DecoderResult::OutputFull => Ok(()),
+        }
+    }
+
     fn malformed(&self) -> io::Error {
-        Error::data(format!(
-            "{}: bytes that are not valid {}",
-            self.name,
-            self.decoder.encoding().name()
-        ))
-        .hint(format!("name the encoding: read_csv('{}', encoding => 'windows-1252')", self.name))
-        .into()
+        let encoding = self.decoder.encoding().name();
+        Error::data(format!("bytes that are not valid {encoding}"))
+            .at(Place::file(&self.name))
+            .hint(format!(
+                "name the encoding: read_csv('{}', encoding => 'windows-1252')",
+                self.name
+            ))
+            .into()
     }
 }
 
 impl<R: Read> Read for Utf8Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // A decoder writes whole characters: leave it room for one.
-        if buffer.len() < 16 {
-            return Err(io::Error::other("the buffer is too small to decode into"));
+        while self.text_start == self.text.len() && !self.at_end {
+            self.decode()?;
         }
-        loop {
-            if self.raw_start == self.raw_end && !self.at_end {
-                self.raw_end = self.inner.read(&mut self.raw)?;
-                self.raw_start = 0;
-                self.at_end = self.raw_end == 0;
-            }
-            let input = &self.raw[self.raw_start..self.raw_end];
-            let (result, read, written) =
-                self.decoder.decode_to_utf8_without_replacement(input, buffer, self.at_end);
-            self.raw_start += read;
-            match result {
-                DecoderResult::Malformed(..) => return Err(self.malformed()),
-                _ if written > 0 || self.at_end => return Ok(written),
-                _ => {}
-            }
-        }
+        let rest = &self.text.as_bytes()[self.text_start..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.text_start += count;
+        Ok(count)
     }
 }
 
@@ -111,9 +133,7 @@ mod tests {
         assert!(detected.guessed);
         let mut text = String::new();
         let mut reader = Utf8Reader::new(latin, detected.encoding, "f");
-        let mut buffer = [0; 64];
-        let count = reader.read(&mut buffer).expect("decodes");
-        text.push_str(std::str::from_utf8(&buffer[..count]).expect("UTF-8"));
+        reader.read_to_string(&mut text).expect("decodes");
         assert!(text.starts_with("café,naïve,über"), "{text}");
         assert_eq!(detect(b"\xff\xfea\0,\0", false).encoding, encoding_rs::UTF_16LE);
         assert_eq!(detect("é".as_bytes(), false).encoding, UTF_8);

@@ -20,6 +20,8 @@ const DELIMITERS: [u8; 5] = [b',', b'\t', b';', b'|', b'^'];
 const SCORED_RECORDS_MAX: usize = 1000;
 /// Preambles longer than this are not looked for.
 const PREAMBLE_RECORDS_MAX: usize = 50;
+/// Survey questions serve as names; longer text is prose.
+const NAME_LEN_MAX_BYTES: usize = 1000;
 
 /// What a sample of one file says.
 #[derive(Debug, Clone)]
@@ -219,12 +221,7 @@ fn sniff_dialect(
     notes: &mut Vec<(NoteKind, String)>,
     file_name: &str,
 ) -> Dialect {
-    let newline = if memchr::memchr(b'\n', body).is_none() && memchr::memchr(b'\r', body).is_some()
-    {
-        b'\r'
-    } else {
-        b'\n'
-    };
+    let newline = sniff_newline(body);
     let base = Dialect {
         newline,
         comment: options.comment.unwrap_or_else(|| sniff_comment(body, newline)),
@@ -312,6 +309,15 @@ fn sniff_dialect(
         ));
     }
     dialect
+}
+
+/// `\r` alone ends records where it is much more frequent than `\n` (old Macintosh files).
+fn sniff_newline(body: &[u8]) -> u8 {
+    let line_feeds = memchr::memchr_iter(b'\n', body).count();
+    let returns = memchr::memchr_iter(b'\r', body)
+        .filter(|&at| body.get(at + 1) != Some(&b'\n'))
+        .count();
+    if returns > line_feeds * 10 { b'\r' } else { b'\n' }
 }
 
 /// A file of one column: each line is a value, unless its lines hold quoted commas.
@@ -427,10 +433,18 @@ fn has_header(records: &[Record]) -> bool {
         .iter()
         .zip(&below)
         .any(|(name, column)| is_text(name) && !name.is_empty() && !column.is_empty() && !is_text(column));
+    // `state,2018` over `Alabama,R+27`: a number over a column that holds none.
+    let number_over_text = first_kinds
+        .iter()
+        .zip(&below)
+        .any(|(name, column)| !is_text(name) && !column.is_empty() && is_text(column));
+    if number_over_text && text_count > 0 {
+        return true;
+    }
     if text_count == first.values.len() {
         let distinct: std::collections::BTreeSet<_> =
             first.values.iter().map(|value| value.text.as_str()).collect();
-        let short = first.values.iter().all(|value| value.text.len() <= 200);
+        let short = first.values.iter().all(|value| value.text.len() <= NAME_LEN_MAX_BYTES);
         // A name that comes again as a value in its own column is no name.
         let repeats = first.values.iter().enumerate().any(|(idx, name)| {
             !name.text.is_empty()
