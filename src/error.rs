@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 /// Result of everything in swath that can fail.
@@ -235,6 +236,12 @@ impl From<DataFusionError> for Error {
         let text = first_paragraph(&root.strip_backtrace());
         match root {
             DataFusionError::ResourcesExhausted(_) => memory_limit(&text),
+            DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+                SchemaError::FieldNotFound { field, valid_fields } => {
+                    no_column(&field.name, valid_fields.iter().map(|field| field.name.as_str()))
+                }
+                _ => Error::sql(lower_first(trim_prefixes(&text))),
+            },
             DataFusionError::ArrowError(..)
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_)
@@ -274,6 +281,29 @@ fn memory_limit(text: &str) -> Error {
     let text = text.trim_start_matches("Resources exhausted: ");
     Error::new(ErrorKind::Limit, format!("the memory limit is reached: {}", lower_first(text)))
         .hint("give it more with --memory 8GB, or a place to spill with --spill-dir DIR")
+}
+
+/// A column that is not there, with the nearest one that is.
+fn no_column<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> Error {
+    const NAMES_SHOWN_MAX: usize = 12;
+    let valid: Vec<&str> = valid.collect();
+    let lower = name.to_lowercase();
+    let nearest = valid
+        .iter()
+        .map(|valid| (strsim::jaro_winkler(&valid.to_lowercase(), &lower), *valid))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let error = Error::sql(format!("no column named `{name}`"));
+    match nearest {
+        Some((likeness, nearest)) if likeness > 0.75 => {
+            error.hint(format!("did you mean `{nearest}`?"))
+        }
+        Some(_) => {
+            let more = if valid.len() > NAMES_SHOWN_MAX { ", ..." } else { "" };
+            let shown = &valid[..valid.len().min(NAMES_SHOWN_MAX)];
+            error.hint(format!("there are {}{more}", shown.join(", ")))
+        }
+        None => error,
+    }
 }
 
 /// Cuts what DataFusion appends after its message (backtraces, "this was likely caused by").

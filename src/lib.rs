@@ -19,6 +19,7 @@ pub mod formats;
 pub mod notes;
 pub mod output;
 pub mod plan;
+pub mod sql_type;
 pub mod units;
 
 #[cfg(feature = "shell")]

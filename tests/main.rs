@@ -1,1 +1,12 @@
+//! All integration tests, in one binary.
 
+/// The command line as a process: what it prints, where, and with which exit code.
+mod cli;
+/// The program's layers: who may use whom, and who may name which crate.
+mod layers;
+/// The library as other programs use it.
+mod library;
+/// Every SQL file under several settings, with one answer.
+mod slt;
+/// Files that change, break or are cut while they are read.
+mod trust;

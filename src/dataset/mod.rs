@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::formats::csv::Depth;
 use crate::formats::csv::decode::ColumnSpec;
 use crate::formats::file::{Identity, SourceFile};
+use crate::formats::parquet::InFlight;
 use crate::formats::{FileLayout, FormatOptions};
 use crate::notes::{Counts, NoteKind, Notes};
 
@@ -55,6 +56,8 @@ pub struct Dataset {
     pub options: ReadOptions,
     /// Where notes go.
     pub notes: Notes,
+    /// Parquet files that are being read.
+    pub in_flight: InFlight,
 }
 
 /// One file of a dataset.
@@ -95,6 +98,8 @@ pub struct OpenRequest<'a> {
     pub thread_count: usize,
     /// Where notes go.
     pub notes: &'a Notes,
+    /// Where Parquet files that are being read are kept in sight.
+    pub in_flight: &'a InFlight,
 }
 
 impl Dataset {
@@ -124,7 +129,7 @@ impl Dataset {
         }
         let mut columns =
             schema::unify(&readable, options, request.misfits, request.spelling, notes)?;
-        report_duplicates(&listing.files, notes);
+        report_duplicates(&listing.files, &partitions.values, notes);
         drop_shadowed(&mut columns, &partitions, notes);
         check_types_option(options, &columns)?;
         let schema = table::table_schema(&columns, &partitions, options);
@@ -142,8 +147,17 @@ impl Dataset {
                 partition_values: values.clone(),
             })
             .collect();
-        let (id, notes) = (*id, (*notes).clone());
-        Ok(Dataset { id, files, columns, partitions, schema, options: request.options, notes })
+        let (id, notes, in_flight) = (*id, (*notes).clone(), request.in_flight.clone());
+        Ok(Dataset {
+            id,
+            files,
+            columns,
+            partitions,
+            schema,
+            options: request.options,
+            notes,
+            in_flight,
+        })
     }
 }
 
@@ -265,10 +279,12 @@ impl LayoutCache {
 }
 
 /// Says which files of one location have the same content: their rows count twice.
-fn report_duplicates(files: &[Arc<SourceFile>], notes: &Notes) {
-    let mut by_len: HashMap<u64, Vec<&Arc<SourceFile>>> = HashMap::new();
-    for file in files.iter().filter(|file| !file.is_stream()) {
-        by_len.entry(file.identity.len).or_default().push(file);
+///
+/// Equal files in different partitions are different rows.
+fn report_duplicates(files: &[Arc<SourceFile>], values: &[Vec<ScalarValue>], notes: &Notes) {
+    let mut by_len: HashMap<(u64, &[ScalarValue]), Vec<&Arc<SourceFile>>> = HashMap::new();
+    for (file, values) in files.iter().zip(values).filter(|(file, _)| !file.is_stream()) {
+        by_len.entry((file.identity.len, values)).or_default().push(file);
     }
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for alike in by_len.values().filter(|alike| alike.len() > 1) {

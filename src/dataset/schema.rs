@@ -16,8 +16,9 @@ use super::options::ReadOptions;
 use crate::error::{Error, Place, Result};
 use crate::formats::csv::decode::ColumnSpec;
 use crate::formats::csv::types::{Decision, Evidence};
-use crate::formats::{FileLayout, Found, sql_type_name};
+use crate::formats::{FileLayout, Found};
 use crate::notes::{NoteKind, Notes};
+use crate::sql_type::sql_type_name;
 
 /// Texts that did not fit a guessed type, by lower-case column name.
 pub type Misfits = BTreeMap<String, Vec<String>>;

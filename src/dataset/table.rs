@@ -199,7 +199,10 @@ impl DatasetTable {
             builder = builder.with_virtual_columns(vec![Arc::new(field)]);
         }
         let schema = builder.build();
-        let readers = Arc::new(Readers { notes: self.dataset.notes.clone() });
+        let readers = Arc::new(Readers {
+            notes: self.dataset.notes.clone(),
+            in_flight: self.dataset.in_flight.clone(),
+        });
         let source = ParquetSource::new(schema.clone()).with_parquet_file_reader_factory(readers);
         let planned = files
             .iter()

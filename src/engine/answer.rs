@@ -174,7 +174,7 @@ impl Iterator for AnswerStream {
         if self.done {
             return None;
         }
-        let message = futures::executor::block_on(self.receiver.recv());
+        let message = pollster::block_on(self.receiver.recv());
         self.take(message)
     }
 }

@@ -34,6 +34,7 @@ use crate::dataset::schema::Misfits;
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
 use crate::dataset::{Dataset, LayoutCache, OpenRequest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parquet::InFlight;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::Source;
@@ -140,7 +141,7 @@ impl Session {
         params: &Params,
         cancel: &CancelHandle,
     ) -> Result<AnswerStream> {
-        futures::executor::block_on(self.query_stream_async(sql, params, cancel))
+        pollster::block_on(self.query_stream_async(sql, params, cancel))
     }
 
     /// [`Session::query_with`] for async code.
@@ -181,7 +182,7 @@ impl Session {
         params: &Params,
         cancel: &CancelHandle,
     ) -> Result<AnswerStream> {
-        futures::executor::block_on(self.start(statement.clone(), params.clone(), cancel.clone()))
+        pollster::block_on(self.start(statement.clone(), params.clone(), cancel.clone()))
     }
 
     /// Starts one statement; returns once its first rows are there, or its error.
@@ -213,15 +214,16 @@ impl Session {
             for note in &widened {
                 notes.add(NoteKind::Widened, note.clone());
             }
-            let mut sources = Vec::new();
-            let attempt = self.attempt(&statement, params, &notes, &cancel, deadline, &mut sources);
-            let error = match bounded(attempt, &cancel, deadline).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => error,
+            let mut run = Run { notes, cancel: cancel.clone(), deadline, ..Run::default() };
+            let bounds = (run.cancel.clone(), run.deadline);
+            let attempt = guarded(self.attempt(&statement, params, &mut run));
+            let error = match bounded(attempt, &bounds.0, bounds.1).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) | Err(error) => error,
             };
-            match self.learn(&error, &sources) {
+            match self.learn(&error, &run.sources) {
                 Some(note) if widened.len() < WIDENINGS_MAX => widened.push(note),
-                _ => return Err(error),
+                _ => return Err(run.located(error).await),
             }
         }
     }
@@ -248,18 +250,15 @@ impl Session {
         &self,
         statement: &Statement,
         params: &Params,
-        notes: &Notes,
-        cancel: &CancelHandle,
-        deadline: Option<Instant>,
-        sources: &mut Vec<Source>,
+        run: &mut Run,
     ) -> Result<AnswerStream> {
-        let planned = self.plan(statement, params, notes, sources).await?;
+        let planned = self.plan(statement, params, run).await?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let answer = |schema, kind| AnswerStream {
             schema,
             kind,
-            notes: notes.clone(),
-            cancel: cancel.clone(),
+            notes: run.notes.clone(),
+            cancel: run.cancel.clone(),
             receiver,
             done: false,
         };
@@ -279,30 +278,8 @@ impl Session {
         });
         // Errors that can still be cured come before the first row.
         let first = batches.next().await.transpose()?;
-        let pump = {
-            let (sender, cancel) = (sender.clone(), cancel.clone());
-            async move {
-                if let Some(first) = first {
-                    let _ = sender.send(Message::Batch(first)).await;
-                }
-                let rest = async {
-                    while let Some(batch) = batches.next().await {
-                        if sender.send(Message::Batch(batch?)).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    Ok(())
-                };
-                bounded(rest, &cancel, deadline).await
-            }
-        };
-        drop(self.shared.engine.spawn(async move {
-            let message = match guarded(pump).await {
-                Ok(Ok(())) => Message::End,
-                Ok(Err(error)) | Err(error) => Message::Failed(error),
-            };
-            let _ = sender.send(message).await;
-        }));
+        let pump = pump(first, batches, sender, run.clone());
+        drop(self.shared.engine.spawn(pump));
         Ok(answer(planned.schema, planned.kind))
     }
 
@@ -311,19 +288,18 @@ impl Session {
         &self,
         statement: &Statement,
         params: &Params,
-        notes: &Notes,
-        sources: &mut Vec<Source>,
+        run: &mut Run,
     ) -> Result<Planned> {
         let mut parsed = statement.parsed.clone();
         if let Some(done) = self.view_statement(&parsed)? {
-            self.check_view(statement, notes).await?;
+            self.check_view(statement, run).await?;
             done();
             return Ok(nothing());
         }
         let headers = headers(&parsed);
         params::bind(&mut parsed, params)?;
-        *sources = self.bind(&mut parsed)?;
-        let tables = self.open(&parsed, sources, notes).await?;
+        run.sources = self.bind(&mut parsed)?;
+        let tables = self.open(&parsed, run).await?;
         let columns = self.columns(&parsed, &tables).await;
         let hidden = tables.iter().map(|table| (table.name.clone(), table.hidden.clone())).collect();
         plan::names::spell(&mut parsed, columns.iter().map(String::as_str), &hidden);
@@ -388,16 +364,17 @@ impl Session {
     }
 
     /// Opens the datasets of a statement.
-    async fn open(
-        &self,
-        parsed: &DfStatement,
-        sources: &[Source],
-        notes: &Notes,
-    ) -> Result<Vec<OpenTable>> {
-        let mut spelling = HashMap::new();
-        let mut tables = Vec::with_capacity(sources.len());
-        for source in sources {
-            let table = self.open_one(parsed, source, &spelling, notes).await?;
+    async fn open(&self, parsed: &DfStatement, run: &Run) -> Result<Vec<OpenTable>> {
+        // Columns that other tables spell in their own way keep that spelling.
+        let mut spelling: HashMap<String, String> = self
+            .columns(parsed, &[])
+            .await
+            .into_iter()
+            .map(|column| (column.to_lowercase(), column))
+            .collect();
+        let mut tables = Vec::with_capacity(run.sources.len());
+        for source in &run.sources {
+            let table = self.open_one(parsed, source, &spelling, run).await?;
             for field in table.dataset.schema.fields() {
                 spelling.entry(field.name().to_lowercase()).or_insert_with(|| field.name().clone());
             }
@@ -411,7 +388,7 @@ impl Session {
         parsed: &DfStatement,
         source: &Source,
         spelling: &HashMap<String, String>,
-        notes: &Notes,
+        run: &Run,
     ) -> Result<OpenTable> {
         let mut source = source.clone();
         let mut hidden = Vec::new();
@@ -424,8 +401,8 @@ impl Session {
                 hidden.push(name.to_string());
             }
         }
-        let (shared, notes) = (Arc::clone(&self.shared), notes.clone());
-        let spelling = spelling.clone();
+        let (shared, notes) = (Arc::clone(&self.shared), run.notes.clone());
+        let (spelling, in_flight) = (spelling.clone(), run.in_flight.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let misfits = {
                 let known = shared.misfits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -441,6 +418,7 @@ impl Session {
                 cache: &shared.layouts,
                 thread_count: shared.engine.options.thread_count(),
                 notes: &notes,
+                in_flight: &in_flight,
             })?;
             Ok::<_, Error>((source.table, dataset))
         });
@@ -527,12 +505,12 @@ impl Session {
     }
 
     /// A view must be plannable when it is made.
-    async fn check_view(&self, statement: &Statement, notes: &Notes) -> Result<()> {
+    async fn check_view(&self, statement: &Statement, run: &mut Run) -> Result<()> {
         let DfStatement::Statement(parsed) = &statement.parsed else { return Ok(()) };
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
         let query = SqlStatement::Query(view.query.clone());
         let inner = Statement { parsed: DfStatement::Statement(Box::new(query)) };
-        Box::pin(self.plan(&inner, &Params::new(), notes, &mut Vec::new())).await.map(drop)
+        Box::pin(self.plan(&inner, &Params::new(), run)).await.map(drop)
     }
 
     /// Names of tables and views, sorted.
@@ -580,6 +558,55 @@ impl Session {
     pub fn register_udf(&self, function: ScalarUDF) {
         self.shared.context.register_udf(function);
     }
+}
+
+/// What goes with one attempt to run a statement.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    notes: Notes,
+    cancel: CancelHandle,
+    deadline: Option<Instant>,
+    sources: Vec<Source>,
+    in_flight: InFlight,
+}
+
+impl Run {
+    /// Gives an error of a decoder, which comes without a name, the file that it came from.
+    async fn located(&self, error: Error) -> Error {
+        let nameless = matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal)
+            && error.place().is_none();
+        if !nameless {
+            return error;
+        }
+        let in_flight = self.in_flight.clone();
+        let diagnosis = tokio::task::spawn_blocking(move || in_flight.diagnose()).await;
+        diagnosis.ok().flatten().unwrap_or(error)
+    }
+}
+
+/// Hands batches on until the stream ends, its reader is gone, or it has to stop.
+async fn pump(
+    first: Option<RecordBatch>,
+    mut batches: impl futures::Stream<Item = Result<RecordBatch>> + Unpin,
+    sender: mpsc::Sender<Message>,
+    run: Run,
+) {
+    if let Some(first) = first {
+        let _ = sender.send(Message::Batch(first)).await;
+    }
+    let rest = async {
+        while let Some(batch) = batches.next().await {
+            if sender.send(Message::Batch(batch?)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    };
+    let message = match guarded(bounded(rest, &run.cancel, run.deadline)).await {
+        Ok(Ok(())) => Message::End,
+        Ok(Err(error)) | Err(error) => Message::Failed(run.located(error).await),
+    };
+    let _ = sender.send(message).await;
 }
 
 /// A dataset that is open for one statement.
@@ -719,7 +746,7 @@ fn described(schema: &Schema) -> Result<Planned> {
     let fields = schema.fields();
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
     let types: Vec<String> =
-        fields.iter().map(|field| crate::formats::sql_type_name(field.data_type())).collect();
+        fields.iter().map(|field| crate::sql_type::sql_type_name(field.data_type())).collect();
     let columns = ["column_name", "column_type"];
     let schema = Arc::new(Schema::new(
         columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec(),

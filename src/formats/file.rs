@@ -132,7 +132,7 @@ impl SourceFile {
         match &self.bytes {
             Bytes::Stream(stream) => stream.take().ok_or_else(|| {
                 Error::sql(format!("{} can be read only once in a statement", self.name))
-                    .hint("save it into a file first, or join it with itself through a CTE")
+                    .hint("save it into a file first")
             }),
             Bytes::Local(_) => {
                 let file = self.open()?;

@@ -370,7 +370,7 @@ impl JsonReader {
         text: &str,
         line: u64,
     ) -> Error {
-        let wanted = super::sql_type_name(&spec.data_type);
+        let wanted = crate::sql_type::sql_type_name(&spec.data_type);
         let error = Error::data(format!("cannot read `{}` as {wanted}: found {text:?}", spec.name))
             .at(Place::File { path: self.name.clone(), line: Some(line), column: None })
             .hint(format!(

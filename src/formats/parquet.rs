@@ -3,10 +3,11 @@
 //! Invariant: the footer is checked against the file's length before it is decoded, and a decoder
 //! that panics on hostile bytes becomes an error that names the file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::Statistics;
@@ -17,7 +18,7 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::errors::ParquetError;
@@ -182,17 +183,66 @@ fn guarded<T>(name: &str, decode: impl FnOnce() -> Result<T, ParquetError>) -> R
     }
 }
 
+/// Decodes a whole file and returns what is wrong with it, if anything.
+///
+/// Errors and panics of the decoder come without a name when many files are read at once; this
+/// finds the file that they came from.
+pub fn diagnose(file: &Arc<SourceFile>) -> Option<Error> {
+    let fail = |message: String| {
+        Some(
+            Error::data(format!("the file cannot be decoded: {message}"))
+                .at(Place::file(&file.name))
+                .hint("it is damaged, or uses what is not supported yet: try another reader on it"),
+        )
+    };
+    let path = file.path()?.to_path_buf();
+    let decode = || -> Result<(), String> {
+        let open = std::fs::File::open(path).map_err(|error| error.to_string())?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(open)
+            .and_then(|builder| builder.build())
+            .map_err(|error| error.to_string())?;
+        for batch in reader {
+            batch.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(())) => None,
+        Ok(Err(message)) => fail(message.trim_start_matches("Parquet argument error: ").to_string()),
+        Err(_) => fail("its pages make no sense".to_string()),
+    }
+}
+
+/// The files that tasks opened last, by task: where an unnamed error must come from.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<Mutex<BTreeMap<usize, Arc<SourceFile>>>>);
+
+impl InFlight {
+    fn opened(&self, task: usize, file: &Arc<SourceFile>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task, Arc::clone(file));
+    }
+
+    /// The first of these files that cannot be decoded, with what is wrong with it.
+    pub fn diagnose(&self) -> Option<Error> {
+        let files: Vec<_> =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        files.iter().find_map(diagnose)
+    }
+}
+
 /// Gives DataFusion's Parquet source our files: footers already read, identity checked.
 #[derive(Debug)]
 pub struct Readers {
     /// Where counts go.
     pub notes: Notes,
+    /// Where the files being read are kept in sight.
+    pub in_flight: InFlight,
 }
 
 impl ParquetFileReaderFactory for Readers {
     fn create_reader(
         &self,
-        _partition_index: usize,
+        partition_index: usize,
         file: PartitionedFile,
         _metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
@@ -201,6 +251,7 @@ impl ParquetFileReaderFactory for Readers {
         let plan = file.extension::<FilePlan>().cloned();
         match plan.and_then(|plan| plan.layout.parquet.clone().map(|layout| (plan.file, layout))) {
             Some((file, layout)) => {
+                self.in_flight.opened(partition_index, &file);
                 // A file that is cut into ranges is opened once for each: count it at its first.
                 if file_range_start == 0 {
                     Counts::bump(&self.notes.counts().rows_read, layout.row_count());

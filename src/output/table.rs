@@ -87,7 +87,7 @@ impl Table {
             .iter()
             .map(|field| Column {
                 name: printable(field.name()),
-                type_name: crate::formats::sql_type_name(field.data_type()).to_lowercase(),
+                type_name: crate::sql_type::sql_type_name(field.data_type()).to_lowercase(),
                 right: is_number(field.data_type()),
             })
             .collect();

@@ -349,7 +349,7 @@ impl CsvReader {
                 .at(place)
                 .hint(format!("name the encoding: read_csv('{file}', encoding => 'windows-1252')"));
         }
-        let wanted = crate::formats::sql_type_name(&spec.data_type);
+        let wanted = crate::sql_type::sql_type_name(&spec.data_type);
         let error = Error::data(format!(
             "cannot read `{name}` as {wanted}: found {:?}",
             shorten(text)

@@ -234,7 +234,8 @@ fn sniff_dialect(
     };
     let quotes: Vec<Option<u8>> = match options.quote {
         Some(quote) => vec![quote],
-        None => vec![Some(b'"'), Some(b'\''), None],
+        // Never no quote at all: then a quote that is not closed would pass as text.
+        None => vec![Some(b'"'), Some(b'\'')],
     };
     let escapes: Vec<Option<u8>> = match options.escape {
         Some(escape) => vec![escape],
@@ -250,14 +251,13 @@ fn sniff_dialect(
                 let dialect =
                     Dialect { delimiter: Some(delimiter), quote, escape, ..base.clone() };
                 let Some(score) = score(&dialect, &body[start..], cut) else { continue };
+                if quote != Some(b'"') && options.quote.is_none() && !score.quoted {
+                    continue;
+                }
                 // Other quotes and delimiters must earn their place.
                 let handicap = 0.001 * rank as f64
-                    + match quote {
-                        Some(b'"') => 0.0,
-                        // A quote that opens fields and pairs everywhere is no accident.
-                        Some(_) if score.quoted => -0.02,
-                        _ => 0.02,
-                    }
+                    // A quote that opens fields and pairs everywhere is no accident.
+                    + if quote == Some(b'"') { 0.0 } else { -0.02 }
                     + if escape.is_none() { 0.0 } else { 0.001 };
                 let value = if score.width > 1 { 1.0 + score.even } else { 0.5 } - handicap
                     - 0.01 * score.preamble as f64

@@ -124,7 +124,7 @@ impl AggregateUDFImpl for ExactSum {
 }
 
 fn overflow<T>(result: &DataType) -> Result<T> {
-    let name = crate::formats::sql_type_name(result);
+    let name = crate::sql_type::sql_type_name(result);
     Err(crate::error::Error::data(format!("sum is out of range for {name}"))
         .hint("cast to something wider: sum(x::DECIMAL(38,0)) or sum(x::DOUBLE)")
         .into())

@@ -1,0 +1,185 @@
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs the program in an environment that no machine's settings reach.
+fn swath(args: &[&str]) -> Run {
+    swath_with_input(args, None)
+}
+
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn show(&self) -> String {
+        format!("{}{}exit {}", self.stdout, self.stderr, self.code)
+    }
+}
+
+fn swath_with_input(args: &[&str], input: Option<&str>) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+    command
+        .args(args)
+        .env_clear()
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        // A program that needs no more input closes the pipe.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().expect("ends");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+const TWO: &str = "SELECT * FROM (VALUES (1, 'x', NULL), (20, 'a,\"b\"', '')) t(n, text, more) ORDER BY n";
+
+#[test]
+fn every_format_writes_every_row() {
+    let format = |name: &str| swath(&["--format", name, TWO]).stdout;
+    insta::assert_snapshot!(format("csv"), @r#""#);
+    insta::assert_snapshot!(format("tsv"), @r#""#);
+    insta::assert_snapshot!(format("json"), @r#""#);
+    insta::assert_snapshot!(format("jsonl"), @r#""#);
+    insta::assert_snapshot!(format("markdown"), @r#""#);
+    insta::assert_snapshot!(format("line"), @r#""#);
+    insta::assert_snapshot!(format("table"), @r#""#);
+    insta::assert_snapshot!(format("box"), @r#""#);
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_all_written() {
+    let run = swath(&["--format", "csv", "SELECT value FROM generate_series(1, 100000) t(value)"]);
+    assert_eq!(run.stdout.lines().count(), 100_001);
+}
+
+#[test]
+fn long_tables_show_both_ends() {
+    let run = swath(&["--max-rows", "4", "SELECT value FROM generate_series(1, 1000) t(value) ORDER BY 1"]);
+    insta::assert_snapshot!(run.show(), @r#""#);
+}
+
+#[test]
+fn exit_codes_say_whose_turn_it_is() {
+    let code = |args: &[&str]| swath(args).code;
+    assert_eq!(code(&["SELECT 1"]), 0);
+    assert_eq!(code(&["SELECT nothing"]), 1);
+    assert_eq!(code(&["SELEC"]), 1);
+    assert_eq!(code(&["--nothing"]), 2);
+    assert_eq!(code(&["--format", "xls", "SELECT 1"]), 2);
+    assert_eq!(code(&["-P", "novalue", "SELECT 1"]), 2);
+    assert_eq!(code(&["SELECT * FROM 'testdata/nothing'"]), 3);
+    assert_eq!(code(&["SELECT * FROM 'testdata/traps/ragged.csv'"]), 3);
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000000) t(v) WHERE v % 7 = 8";
+    assert_eq!(code(&["--timeout", "50ms", endless]), 4);
+    assert_eq!(code(&["--help"]), 0);
+}
+
+#[test]
+fn errors_have_a_place_and_a_hint() {
+    let error = |sql: &str| swath(&[sql]).show();
+    insta::assert_snapshot!(error("SELECT * FROM 'testdata/traps/ragged.csv'"), @r#""#);
+    insta::assert_snapshot!(error("SELECT amout FROM 'testdata/traps/case.csv'"), @r#""#);
+    insta::assert_snapshot!(error("SELECT 1,\n  FROM WHERE"), @r#""#);
+    insta::assert_snapshot!(error("SELECT * FROM 'testdata/trap/case.csv'"), @r#""#);
+    insta::assert_snapshot!(
+        error("SELECT v FROM read_csv('testdata/traps/widen', types => {'v': 'BIGINT'})"),
+        @r#""#
+    );
+}
+
+#[test]
+fn statements_come_from_arguments_files_and_pipes() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("two.sql");
+    std::fs::write(&file, "SELECT 2 AS two; -- done;\nSELECT 'a;b' AS three").expect("write");
+    let run = swath(&["--format", "csv", "SELECT 1 AS one", "-f", &file.display().to_string()]);
+    assert_eq!(run.stdout, "one\n1\ntwo\n2\nthree\na;b\n");
+    let run = swath_with_input(&["--format", "csv"], Some("SELECT 4 AS four;"));
+    assert_eq!(run.stdout, "four\n4\n");
+}
+
+#[test]
+fn data_comes_from_a_pipe_once() {
+    let sql = "SELECT id, sum(value) AS total FROM stdin GROUP BY id ORDER BY id";
+    let input = std::fs::read_to_string("queries/seeds/pairs.csv").expect("the seed");
+    let run = swath_with_input(&["--format", "csv", sql], Some(&input));
+    assert_eq!(run.stdout, "id,total\n1,18\n2,22\n3,15\n");
+    let run = swath_with_input(&["SELECT * FROM stdin a, stdin b"], Some(&input));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("read only once"), "{}", run.stderr);
+    let run = swath_with_input(&["--format", "csv", "SELECT * FROM stdin LIMIT 1"], Some("{\"b\":1}\n"));
+    assert_eq!(run.stdout, "b\n1\n");
+}
+
+#[test]
+fn an_output_file_is_whole_or_as_it_was() {
+    let dir = tempfile::tempdir().expect("dir");
+    for name in ["out.csv", "out.parquet", "out.jsonl", "out.arrow", "out.csv.gz", "out.tsv.zst"] {
+        let path = dir.path().join(name);
+        let path_text = path.display().to_string();
+        let run = swath(&["-o", &path_text, "SELECT value AS n FROM generate_series(1, 1000) t(value)"]);
+        assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{}", run.stderr);
+        let sum = format!("SELECT count(*) AS c, sum(n) AS s FROM '{path_text}'");
+        assert_eq!(swath(&["--format", "csv", &sum]).stdout, "c,s\n1000,500500\n", "{name}");
+        let before = std::fs::read(&path).expect("read");
+        let late = "SELECT 1 / (value - 900000) AS n FROM generate_series(1, 1000000) t(value)";
+        let run = swath(&["-o", &path_text, late]);
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(std::fs::read(&path).expect("read") == before, "{name} is as it was");
+    }
+    let left: Vec<_> = std::fs::read_dir(dir.path()).expect("list").collect();
+    assert_eq!(left.len(), 6, "nothing else is left behind");
+    assert_eq!(swath(&["-o", "result.unknown", "SELECT 1"]).code, 2);
+    assert!(!Path::new("result.unknown").exists());
+}
+
+#[test]
+fn parameters_and_notes_for_programs() {
+    let run = swath(&["--format", "csv", "-P", "day=2024-01-02", "-P", "n=1",
+        "SELECT n FROM 'testdata/hive/days' WHERE day > $day AND n = $n"]);
+    assert_eq!(run.stdout, "n\n1\n");
+    let run = swath(&["--notes", "json", "--format", "csv", "SELECT * FROM 'testdata/hive/mixed'"]);
+    let notes: serde_json::Value = serde_json::from_str(&run.stderr).expect("JSON");
+    assert_eq!(notes["notes"][0]["kind"], "layout");
+    assert_eq!((&notes["files_total"], &notes["rows_read"]), (&2.into(), &2.into()));
+    let run = swath(&["--notes", "json", "SELECT * FROM 'testdata/nothing'"]);
+    let error: serde_json::Value = serde_json::from_str(&run.stderr).expect("JSON");
+    assert_eq!(error["place"], "testdata/nothing");
+}
+
+#[test]
+fn the_timer_times_each_statement() {
+    let run = swath(&["--timer", "--format", "csv", "SELECT 1", "SELECT 2"]);
+    let times: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("Time: ")).collect();
+    assert_eq!(times.len(), 2, "{}", run.stderr);
+    assert!(times.iter().all(|time| time.ends_with(" s")), "{times:?}");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_swath"))
+        .args(["--format", "csv", "SELECT value FROM generate_series(1, 100000000) t(value)"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // Reads a little, then goes away.
+    let mut start = [0; 100];
+    let mut stdout = child.stdout.take().expect("a pipe");
+    std::io::Read::read_exact(&mut stdout, &mut start).expect("some rows");
+    drop(stdout);
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use swath::{Engine, NoteKind, Param, params};
+
+#[test]
+fn an_answer_prints_as_a_table_and_carries_its_notes() {
+    let engine = Engine::open().expect("opens");
+    let answer = engine
+        .query("SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY ALL ORDER BY total")
+        .expect("answers");
+    insta::assert_snapshot!(answer, @r"
+     region  │         total
+     varchar │ decimal(20,2)
+    ─────────┼───────────────
+     east    │       9117.05
+     west    │       9636.56
+     north   │      10359.94
+     south   │      11969.78
+    4 rows
+    ");
+    let answer = engine.query("SELECT * FROM 'testdata/traps/duplicates'").expect("answers");
+    assert_eq!(answer.notes().len(), 1);
+    assert_eq!(answer.notes()[0].kind, NoteKind::Duplicate);
+}
+
+#[test]
+fn notes_say_what_was_guessed() {
+    let engine = Engine::open().expect("opens");
+    let mut all = Vec::new();
+    for path in ["extra", "widen", "latin1.csv", "preamble.csv", "duplicate.csv", "dates.csv", "na.csv"] {
+        let answer = engine.query(&format!("SELECT * FROM 'testdata/traps/{path}'")).expect(path);
+        all.extend(answer.notes().iter().map(|note| format!("{}: {note}", note.kind.name())));
+    }
+    let answer = engine.query("SELECT * FROM 'testdata/hive/mixed'").expect("mixed");
+    all.extend(answer.notes().iter().map(|note| format!("{}: {note}", note.kind.name())));
+    insta::assert_snapshot!(all.join("\n"), @r"");
+}
+
+#[test]
+fn parameters_are_bound_and_not_pasted() {
+    let engine = Engine::open().expect("opens");
+    let params = params! { "text" => "x' OR '1'='1", "least" => 2_i64, "day" => "2024-01-02" };
+    let sql = "SELECT count(*) AS n FROM 'testdata/hive/days' WHERE day >= $day AND n >= $least";
+    let answer = engine.query_with(sql, &params).expect("answers");
+    assert!(answer.to_string().contains("\n      1\n"), "{answer}");
+    let answer = engine.query_with("SELECT 1 WHERE 'a' = $text", &params).expect("answers");
+    assert_eq!(answer.row_count(), 0);
+    assert_eq!(Param::parse("007"), Param::Text("007".into()));
+    assert_eq!(Param::parse("-7"), Param::Integer(-7));
+    assert_eq!(Param::parse("0.10"), Param::Number("0.10".into()));
+}
+
+#[test]
+fn it_works_inside_a_runtime_and_without_one() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let engine = Engine::open().expect("opens");
+        assert_eq!(engine.query("SELECT 1").expect("blocking").row_count(), 1);
+        assert_eq!(engine.query_async("SELECT 1").await.expect("async").row_count(), 1);
+        let mut stream = engine.query_stream_async("SELECT 1").await.expect("stream");
+        assert_eq!(stream.next_batch().await.expect("batch").map(|batch| batch.num_rows()), Some(1));
+        assert!(stream.next_batch().await.expect("end").is_none());
+    });
+}
+
+#[test]
+fn batches_and_locations_become_tables() {
+    let engine = Engine::open().expect("opens");
+    let session = engine.session();
+    let schema = Arc::new(Schema::new(vec![Field::new("Id", DataType::Int64, false)]));
+    let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![1, 2]))]);
+    session.register_batches("ids", vec![batch.expect("a batch")]).expect("registers");
+    session.register("zeros", "testdata/traps/zeros.csv").expect("registers");
+    let answer = session
+        .query("SELECT z.id FROM ids JOIN zeros z ON z.n = ids.Id ORDER BY 1")
+        .expect("answers");
+    assert_eq!(answer.row_count(), 2);
+    assert_eq!(session.table_names(), ["ids", "zeros"]);
+    assert!(engine.query("SELECT * FROM ids").is_err(), "sessions are apart");
+}
+
+#[test]
+fn a_group_key_that_is_a_partition_key_is_not_exchanged() {
+    let engine = Engine::builder().threads(2).build().expect("opens");
+    let explain = |sql: &str| engine.query(&format!("EXPLAIN {sql}")).expect("plans").to_string();
+    let by_key = explain("SELECT region, count(*) FROM 'testdata/sales' GROUP BY region");
+    assert!(!by_key.contains("Exchange"), "{by_key}");
+    assert!(by_key.contains("in one phase"), "{by_key}");
+    let by_value = explain("SELECT product, count(*) FROM 'testdata/sales' GROUP BY product");
+    assert!(by_value.contains("Exchange: hash(product) into 2 tasks"), "{by_value}");
+    let pruned = explain("SELECT count(product) FROM 'testdata/sales' WHERE region = 'east'");
+    assert!(pruned.contains("2 of 8 files"), "{pruned}");
+}
