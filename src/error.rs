@@ -251,9 +251,20 @@ impl From<DataFusionError> for Error {
                 Error::new(ErrorKind::Internal, lower_first(trim_prefixes(&text)))
                     .hint("this is a mistake in swath or DataFusion: please report it")
             }
-            _ => Error::sql(lower_first(trim_prefixes(&text))),
+            _ => missing_table(&text)
+                .unwrap_or_else(|| Error::sql(lower_first(trim_prefixes(&text)))),
         }
     }
+}
+
+/// `table 'datafusion.public.x' not found`, said as the user wrote it.
+fn missing_table(text: &str) -> Option<Error> {
+    let name = trim_prefixes(text).strip_prefix("table 'datafusion.public.")?;
+    let name = name.strip_suffix("' not found")?;
+    Some(
+        Error::sql(format!("no table or view named {name}"))
+            .hint(format!("a file or folder is written in quotes: FROM '{name}'")),
+    )
 }
 
 /// Looks for an error of ours anywhere in the chain of causes.

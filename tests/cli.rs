@@ -40,19 +40,60 @@ fn swath_with_input(args: &[&str], input: Option<&str>) -> Run {
     }
 }
 
-const TWO: &str = "SELECT * FROM (VALUES (1, 'x', NULL), (20, 'a,\"b\"', '')) t(n, text, more) ORDER BY n";
+const TWO: &str =
+    "SELECT * FROM (VALUES (1, 'x', NULL), (20, 'a,\"b\"', '')) t(n, text, more) ORDER BY n";
 
 #[test]
 fn every_format_writes_every_row() {
     let format = |name: &str| swath(&["--format", name, TWO]).stdout;
-    insta::assert_snapshot!(format("csv"), @r#""#);
-    insta::assert_snapshot!(format("tsv"), @r#""#);
-    insta::assert_snapshot!(format("json"), @r#""#);
-    insta::assert_snapshot!(format("jsonl"), @r#""#);
-    insta::assert_snapshot!(format("markdown"), @r#""#);
-    insta::assert_snapshot!(format("line"), @r#""#);
-    insta::assert_snapshot!(format("table"), @r#""#);
-    insta::assert_snapshot!(format("box"), @r#""#);
+    insta::assert_snapshot!(format("csv"), @r#"
+    n,text,more
+    1,x,
+    20,"a,""b""",""
+    "#);
+    insta::assert_snapshot!(format("tsv"), @r#"
+    n	text	more
+    1	x	
+    20	"a,""b"""	""
+    "#);
+    insta::assert_snapshot!(format("json"), @r#"[{"n":1,"text":"x","more":null},{"n":20,"text":"a,\"b\"","more":""}]"#);
+    insta::assert_snapshot!(format("jsonl"), @r#"
+    {"n":1,"text":"x","more":null}
+    {"n":20,"text":"a,\"b\"","more":""}
+    "#);
+    insta::assert_snapshot!(format("markdown"), @r#"
+    | n | text | more |
+    | ---: | --- | --- |
+    | 1 | x | NULL |
+    | 20 | a,"b" |  |
+    "#);
+    insta::assert_snapshot!(format("line"), @r#"
+       n = 1
+    text = x
+    more = NULL
+
+       n = 20
+    text = a,"b"
+    more =
+    "#);
+    insta::assert_snapshot!(format("table"), @r#"
+          n │ text    │ more
+     bigint │ varchar │ varchar
+    ────────┼─────────┼─────────
+          1 │ x       │ NULL
+         20 │ a,"b"   │
+    2 rows
+    "#);
+    insta::assert_snapshot!(format("box"), @r#"
+    ┌────────┬─────────┬─────────┐
+    │      n │ text    │ more    │
+    │ bigint │ varchar │ varchar │
+    ├────────┼─────────┼─────────┤
+    │      1 │ x       │ NULL    │
+    │     20 │ a,"b"   │         │
+    └────────┴─────────┴─────────┘
+    2 rows
+    "#);
 }
 
 #[test]
@@ -63,8 +104,23 @@ fn a_hundred_thousand_rows_are_all_written() {
 
 #[test]
 fn long_tables_show_both_ends() {
-    let run = swath(&["--max-rows", "4", "SELECT value FROM generate_series(1, 1000) t(value) ORDER BY 1"]);
-    insta::assert_snapshot!(run.show(), @r#""#);
+    let run = swath(&[
+        "--max-rows",
+        "4",
+        "SELECT value FROM generate_series(1, 1000) t(value) ORDER BY 1",
+    ]);
+    insta::assert_snapshot!(run.show(), @"
+      value
+     bigint
+    ────────
+          1
+          2
+          ·
+        999
+       1000
+    1,000 rows (4 shown)
+    exit 0
+    ");
 }
 
 #[test]
@@ -86,13 +142,35 @@ fn exit_codes_say_whose_turn_it_is() {
 #[test]
 fn errors_have_a_place_and_a_hint() {
     let error = |sql: &str| swath(&[sql]).show();
-    insta::assert_snapshot!(error("SELECT * FROM 'testdata/traps/ragged.csv'"), @r#""#);
-    insta::assert_snapshot!(error("SELECT amout FROM 'testdata/traps/case.csv'"), @r#""#);
-    insta::assert_snapshot!(error("SELECT 1,\n  FROM WHERE"), @r#""#);
-    insta::assert_snapshot!(error("SELECT * FROM 'testdata/trap/case.csv'"), @r#""#);
+    insta::assert_snapshot!(error("SELECT * FROM 'testdata/traps/ragged.csv'"), @"
+    error: row has 2 fields, the header has 3
+      --> testdata/traps/ragged.csv:2:1
+    hint: to fill short rows with NULL: read_csv('testdata/traps/ragged.csv', ragged => 'pad')
+    exit 3
+    ");
+    insta::assert_snapshot!(error("SELECT amout FROM 'testdata/traps/case.csv'"), @"
+    error: no column named `amout`
+    hint: did you mean `Amount`?
+    exit 1
+    ");
+    insta::assert_snapshot!(error("SELECT 1 +\n  FROM"), @"
+    error: no column named `from`
+    exit 1
+    ");
+    insta::assert_snapshot!(error("SELECT * FROM 'testdata/trap/case.csv'"), @r#"
+    error: no file matches "testdata/trap/case.csv"
+      --> testdata/trap/case.csv
+    hint: did you mean 'testdata/traps'?
+    exit 3
+    "#);
     insta::assert_snapshot!(
-        error("SELECT v FROM read_csv('testdata/traps/widen', types => {'v': 'BIGINT'})"),
-        @r#""#
+        error("SELECT v FROM read_csv('testdata/traps/widen/c.csv', types => {'v': 'BIGINT'})"),
+        @r#"
+    error: cannot read `v` as BIGINT: found "n/k"
+      --> testdata/traps/widen/c.csv:2:3
+    hint: to read it as text: read_csv('testdata/traps/widen/c.csv', types => {'v': 'VARCHAR'})
+    exit 3
+    "#
     );
 }
 
@@ -116,7 +194,8 @@ fn data_comes_from_a_pipe_once() {
     let run = swath_with_input(&["SELECT * FROM stdin a, stdin b"], Some(&input));
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(run.stderr.contains("read only once"), "{}", run.stderr);
-    let run = swath_with_input(&["--format", "csv", "SELECT * FROM stdin LIMIT 1"], Some("{\"b\":1}\n"));
+    let run =
+        swath_with_input(&["--format", "csv", "SELECT * FROM stdin LIMIT 1"], Some("{\"b\":1}\n"));
     assert_eq!(run.stdout, "b\n1\n");
 }
 
@@ -126,7 +205,8 @@ fn an_output_file_is_whole_or_as_it_was() {
     for name in ["out.csv", "out.parquet", "out.jsonl", "out.arrow", "out.csv.gz", "out.tsv.zst"] {
         let path = dir.path().join(name);
         let path_text = path.display().to_string();
-        let run = swath(&["-o", &path_text, "SELECT value AS n FROM generate_series(1, 1000) t(value)"]);
+        let run =
+            swath(&["-o", &path_text, "SELECT value AS n FROM generate_series(1, 1000) t(value)"]);
         assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{}", run.stderr);
         let sum = format!("SELECT count(*) AS c, sum(n) AS s FROM '{path_text}'");
         assert_eq!(swath(&["--format", "csv", &sum]).stdout, "c,s\n1000,500500\n", "{name}");
@@ -144,8 +224,15 @@ fn an_output_file_is_whole_or_as_it_was() {
 
 #[test]
 fn parameters_and_notes_for_programs() {
-    let run = swath(&["--format", "csv", "-P", "day=2024-01-02", "-P", "n=1",
-        "SELECT n FROM 'testdata/hive/days' WHERE day > $day AND n = $n"]);
+    let run = swath(&[
+        "--format",
+        "csv",
+        "-P",
+        "day=2024-01-02",
+        "-P",
+        "n=1",
+        "SELECT n FROM 'testdata/hive/days' WHERE day > $day AND n = $n",
+    ]);
     assert_eq!(run.stdout, "n\n1\n");
     let run = swath(&["--notes", "json", "--format", "csv", "SELECT * FROM 'testdata/hive/mixed'"]);
     let notes: serde_json::Value = serde_json::from_str(&run.stderr).expect("JSON");

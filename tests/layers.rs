@@ -78,7 +78,8 @@ fn some_crates_are_named_in_one_room_only() {
         let own = room(&path);
         let code = code(&path);
         for (name, owner) in OWNED {
-            let named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
+            let named =
+                code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
             assert!(!named || own == owner, "{} names {name}", path.display());
         }
     }
@@ -92,7 +93,8 @@ fn the_library_reads_no_environment_and_no_terminal() {
             continue;
         }
         let code = code(&path);
-        for forbidden in ["std::env::var", "io::stdin()", "io::stdout()", "is_terminal", "println!"] {
+        for forbidden in ["std::env::var", "io::stdin()", "io::stdout()", "is_terminal", "println!"]
+        {
             assert!(!code.contains(forbidden), "{} uses {forbidden}", path.display());
         }
     }

@@ -8,7 +8,9 @@ use swath::{Engine, NoteKind, Param, params};
 fn an_answer_prints_as_a_table_and_carries_its_notes() {
     let engine = Engine::open().expect("opens");
     let answer = engine
-        .query("SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY ALL ORDER BY total")
+        .query(
+            "SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY ALL ORDER BY total",
+        )
         .expect("answers");
     insta::assert_snapshot!(answer, @r"
      region  │         total
@@ -29,13 +31,24 @@ fn an_answer_prints_as_a_table_and_carries_its_notes() {
 fn notes_say_what_was_guessed() {
     let engine = Engine::open().expect("opens");
     let mut all = Vec::new();
-    for path in ["extra", "widen", "latin1.csv", "preamble.csv", "duplicate.csv", "dates.csv", "na.csv"] {
+    for path in
+        ["extra", "widen", "latin1.csv", "preamble.csv", "duplicate.csv", "dates.csv", "na.csv"]
+    {
         let answer = engine.query(&format!("SELECT * FROM 'testdata/traps/{path}'")).expect(path);
         all.extend(answer.notes().iter().map(|note| format!("{}: {note}", note.kind.name())));
     }
     let answer = engine.query("SELECT * FROM 'testdata/hive/mixed'").expect("mixed");
     all.extend(answer.notes().iter().map(|note| format!("{}: {note}", note.kind.name())));
-    insta::assert_snapshot!(all.join("\n"), @r"");
+    insta::assert_snapshot!(all.join("\n"), @"
+    missing_column: `c` missing in 1 of 2 files: NULL there
+    widened: `v` is BIGINT in testdata/traps/widen/a.csv and DOUBLE in testdata/traps/widen/b.csv: read as VARCHAR
+    encoding: testdata/traps/latin1.csv: read as windows-1252, a guess
+    dialect: testdata/traps/preamble.csv: 2 lines before the header skipped
+    renamed: testdata/traps/duplicate.csv: column 2 is a second `a`, read as `a_1`
+    date_order: `d3` holds dates, but day and month could be either way: read as text; name the order with dateformat => '%d/%m/%Y' and types => {'d3': 'DATE'}
+    null_word: `NA` and the like read as NULL in `x`: 1 time, first at testdata/traps/na.csv
+    layout: 1 of 2 files lie outside the partition folders year=: NULL there, first testdata/hive/mixed/root.csv
+    ");
 }
 
 #[test]
@@ -60,7 +73,10 @@ fn it_works_inside_a_runtime_and_without_one() {
         assert_eq!(engine.query("SELECT 1").expect("blocking").row_count(), 1);
         assert_eq!(engine.query_async("SELECT 1").await.expect("async").row_count(), 1);
         let mut stream = engine.query_stream_async("SELECT 1").await.expect("stream");
-        assert_eq!(stream.next_batch().await.expect("batch").map(|batch| batch.num_rows()), Some(1));
+        assert_eq!(
+            stream.next_batch().await.expect("batch").map(|batch| batch.num_rows()),
+            Some(1)
+        );
         assert!(stream.next_batch().await.expect("end").is_none());
     });
 }

@@ -20,7 +20,15 @@ fn count(engine: &Engine, path: &Path) -> String {
 fn quoted_file(path: &Path, row_count: usize) -> u64 {
     let mut file = std::io::BufWriter::new(fs::File::create(path).expect("create"));
     writeln!(file, "id,text,more").expect("write");
-    let texts = ["\"a,\nb\"", "\"\"\"\n\"", "plain \"inch\" text", "\"\n\n\n\"", "", "\"\"", "\"x\"\"\n\"\"y\""];
+    let texts = [
+        "\"a,\nb\"",
+        "\"\"\"\n\"",
+        "plain \"inch\" text",
+        "\"\n\n\n\"",
+        "",
+        "\"\"",
+        "\"x\"\"\n\"\"y\"",
+    ];
     for id in 0..row_count {
         let text = texts[id % texts.len()];
         writeln!(file, "{id},{text},{}", texts[(id * 5 + 3) % texts.len()]).expect("write");
@@ -150,7 +158,8 @@ fn hostile_parquet_is_an_error_and_never_a_panic() {
 
 #[test]
 fn memory_is_bounded() {
-    let engine = Engine::builder().memory("4MB").expect("a size").threads(2).build().expect("opens");
+    let engine =
+        Engine::builder().memory("4MB").expect("a size").threads(2).build().expect("opens");
     let sql = "SELECT array_agg(value) AS a FROM generate_series(1, 20000000) t(value)";
     let error = engine.query(sql).expect_err("does not fit");
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
@@ -158,10 +167,8 @@ fn memory_is_bounded() {
 
 #[test]
 fn time_is_bounded() {
-    let engine = Engine::builder()
-        .timeout(std::time::Duration::from_millis(50))
-        .build()
-        .expect("opens");
+    let engine =
+        Engine::builder().timeout(std::time::Duration::from_millis(50)).build().expect("opens");
     let sql = "SELECT count(*) FROM generate_series(1, 100000000000) t(value) WHERE value % 7 = 8";
     let error = engine.query(sql).expect_err("takes too long");
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");

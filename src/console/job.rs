@@ -104,7 +104,8 @@ impl Job<'_> {
         };
         let file = OutputFile::create(path)?;
         let schema = std::sync::Arc::clone(answer.schema());
-        let table = TableOptions { rows_max: usize::MAX, width: None, color: false, ..self.table.clone() };
+        let table =
+            TableOptions { rows_max: usize::MAX, width: None, color: false, ..self.table.clone() };
         let fail = |error: io::Error| {
             Failure::Error(Error::data(format!("cannot write {}: {error}", path.display())))
         };
@@ -120,10 +121,7 @@ impl Job<'_> {
     }
 }
 
-fn write_rows(
-    mut writer: Box<dyn RowWriter + '_>,
-    answer: AnswerStream,
-) -> Result<u64, Failure> {
+fn write_rows(mut writer: Box<dyn RowWriter + '_>, answer: AnswerStream) -> Result<u64, Failure> {
     let mut row_count = 0;
     for batch in answer {
         let batch = batch?;

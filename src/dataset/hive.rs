@@ -26,7 +26,8 @@ pub struct Partitions {
 
 /// Finds the partition columns in the paths of a dataset's files.
 pub fn find(paths: &[&str], notes: &Notes) -> Partitions {
-    let found: Vec<Vec<(String, Option<String>)>> = paths.iter().map(|path| keys_in(path)).collect();
+    let found: Vec<Vec<(String, Option<String>)>> =
+        paths.iter().map(|path| keys_in(path)).collect();
     let mut keys: Vec<String> = Vec::new();
     for (key, _) in found.iter().flatten() {
         if !keys.contains(key) {
@@ -40,7 +41,11 @@ pub fn find(paths: &[&str], notes: &Notes) -> Partitions {
             let texts: Vec<Option<&str>> = found
                 .iter()
                 .map(|pairs| {
-                    pairs.iter().rev().find(|(name, _)| name == key).and_then(|(_, text)| text.as_deref())
+                    pairs
+                        .iter()
+                        .rev()
+                        .find(|(name, _)| name == key)
+                        .and_then(|(_, text)| text.as_deref())
                 })
                 .collect();
             (type_of(&texts), texts)
@@ -52,7 +57,9 @@ pub fn find(paths: &[&str], notes: &Notes) -> Partitions {
         .map(|(key, (data_type, _))| Field::new(key, data_type.clone(), true))
         .collect();
     let values: Vec<Vec<ScalarValue>> = (0..paths.len())
-        .map(|file| columns.iter().map(|(data_type, texts)| typed(texts[file], data_type)).collect())
+        .map(|file| {
+            columns.iter().map(|(data_type, texts)| typed(texts[file], data_type)).collect()
+        })
         .collect();
     let distinct: BTreeSet<Vec<Option<&str>>> = (0..paths.len())
         .map(|file| columns.iter().map(|(_, texts)| texts[file]).collect())
@@ -109,7 +116,10 @@ fn type_of(texts: &[Option<&str>]) -> DataType {
     if values.peek().is_none() {
         return DataType::Utf8View;
     }
-    if values.clone().all(|text| !text.starts_with('+') && parse_integer(text.as_bytes(), false).is_some()) {
+    if values
+        .clone()
+        .all(|text| !text.starts_with('+') && parse_integer(text.as_bytes(), false).is_some())
+    {
         DataType::Int64
     } else if values.all(|text| parse_date(text.as_bytes(), DateOrder::Iso).is_some()) {
         DataType::Date32

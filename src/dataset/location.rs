@@ -176,10 +176,10 @@ fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result
         steps.push(if component == "**" {
             Step::AnyDepth
         } else if has_glob(component) {
-            let glob = GlobBuilder::new(component)
-                .literal_separator(true)
-                .build()
-                .map_err(|error| Error::sql(format!("bad pattern {pattern:?}: {}", error.kind())))?;
+            let glob =
+                GlobBuilder::new(component).literal_separator(true).build().map_err(|error| {
+                    Error::sql(format!("bad pattern {pattern:?}: {}", error.kind()))
+                })?;
             Step::Glob(glob.compile_matcher(), component.starts_with(['.', '_']))
         } else {
             Step::Literal(component.to_string())
@@ -293,7 +293,9 @@ fn walk_entry(
     let name = at.display().to_string();
     let metadata = match fs::metadata(at) {
         Ok(metadata) => metadata,
-        Err(error) if named == Named::ByDirectory && error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error)
+            if named == Named::ByDirectory && error.kind() == std::io::ErrorKind::NotFound =>
+        {
             *listing.skipped.entry("a link to nothing").or_default() += 1;
             return Ok(());
         }
@@ -354,7 +356,10 @@ fn is_data_name(name: &str) -> bool {
     ];
     let file_name = name.rsplit('/').next().unwrap_or(name);
     let lower = file_name.to_lowercase();
-    if matches!(lower.as_str(), "license" | "licence" | "readme" | "readme.txt" | "makefile" | "changelog") {
+    if matches!(
+        lower.as_str(),
+        "license" | "licence" | "readme" | "readme.txt" | "makefile" | "changelog"
+    ) {
         return false;
     }
     match lower.rsplit_once('.') {
@@ -390,7 +395,9 @@ fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
         let nearest = names
             .iter()
             .filter(|name| !is_hidden(name))
-            .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &component.to_lowercase()), name))
+            .map(|name| {
+                (strsim::jaro_winkler(&name.to_lowercase(), &component.to_lowercase()), name)
+            })
             .max_by(|a, b| a.0.total_cmp(&b.0));
         return match nearest {
             Some((likeness, name)) if likeness > 0.7 && !has_glob(component) => {
@@ -400,7 +407,13 @@ fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
             _ if names.is_empty() => error.hint(format!("{shown:?} is empty")),
             _ => error.hint(format!(
                 "{shown:?} exists and holds {}",
-                names.iter().filter(|name| !is_hidden(name)).take(3).cloned().collect::<Vec<_>>().join(", ")
+                names
+                    .iter()
+                    .filter(|name| !is_hidden(name))
+                    .take(3)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )),
         };
     }
@@ -436,11 +449,9 @@ mod tests {
     fn names(dir: &Path, pattern: &str) -> Vec<String> {
         let root = dir.display().to_string();
         match list(&[format!("{root}/{pattern}")], &Places::default()) {
-            Ok(listing) => listing
-                .files
-                .iter()
-                .map(|file| file.name[root.len() + 1..].to_string())
-                .collect(),
+            Ok(listing) => {
+                listing.files.iter().map(|file| file.name[root.len() + 1..].to_string()).collect()
+            }
             Err(error) => vec![error.to_string().replace(&root, "")],
         }
     }

@@ -113,12 +113,17 @@ impl Dataset {
         report_skipped(&listing, notes);
         let layouts = look_at_all(&listing.files, &options.format, &request);
         let names: Vec<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
-        let partitions =
-            if options.no_partitions { no_partitions(names.len()) } else { hive::find(&names, notes) };
+        let partitions = if options.no_partitions {
+            no_partitions(names.len())
+        } else {
+            hive::find(&names, notes)
+        };
         let readable: Vec<(&str, &FileLayout)> = names
             .iter()
             .zip(&layouts)
-            .filter_map(|(name, layout)| layout.as_ref().ok().map(|layout| (*name, layout.as_ref())))
+            .filter_map(|(name, layout)| {
+                layout.as_ref().ok().map(|layout| (*name, layout.as_ref()))
+            })
             .collect();
         if readable.is_empty() {
             let first = layouts.into_iter().next();
@@ -346,4 +351,3 @@ fn same_content(a: &Arc<SourceFile>, b: &Arc<SourceFile>) -> bool {
     }
     true
 }
-

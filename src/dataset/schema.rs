@@ -107,7 +107,8 @@ impl Column {
 
     fn conflict(&self, file: &str, data_type: &DataType) -> Error {
         let before = self.seen.last().map_or("another file", |(_, first)| first.as_str());
-        let before_type = self.seen.last().map_or_else(String::new, |(seen, _)| sql_type_name(seen));
+        let before_type =
+            self.seen.last().map_or_else(String::new, |(seen, _)| sql_type_name(seen));
         Error::data(format!(
             "`{}` is {} here and {before_type} in {before}: no type holds both",
             self.name,
@@ -226,7 +227,8 @@ fn report_missing(columns: &[Column], file_count: usize, notes: &Notes) {
 pub fn widen(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::{
         BinaryView, Boolean, Date32, Decimal128, FixedSizeBinary, Float16, Float32, Float64, Int8,
-        Int16, Int32, Int64, List, Null, Struct, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8View,
+        Int16, Int32, Int64, List, Null, Struct, Timestamp, UInt8, UInt16, UInt32, UInt64,
+        Utf8View,
     };
     if a == b {
         return Some(a.clone());
@@ -260,7 +262,7 @@ pub fn widen(a: &DataType, b: &DataType) -> Option<DataType> {
             let scale = (*s1).max(*s2);
             let integer = (i16::from(*p1) - i16::from(*s1)).max(i16::from(*p2) - i16::from(*s2));
             let precision = integer + i16::from(scale);
-            (precision <= 38).then(|| Decimal128(precision as u8, scale))
+            (precision <= 38).then_some(Decimal128(precision as u8, scale))
         }
         (Decimal128(p, s), Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
         | (Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64, Decimal128(p, s)) => {
@@ -275,8 +277,9 @@ pub fn widen(a: &DataType, b: &DataType) -> Option<DataType> {
             Some(Timestamp(finer(*u1, *u2), z1.clone()))
         }
         (BinaryView, FixedSizeBinary(_)) | (FixedSizeBinary(_), BinaryView) => Some(BinaryView),
-        (List(a), List(b)) => widen(a.data_type(), b.data_type())
-            .map(|item| List(Arc::new(a.as_ref().clone().with_data_type(item).with_nullable(true)))),
+        (List(a), List(b)) => widen(a.data_type(), b.data_type()).map(|item| {
+            List(Arc::new(a.as_ref().clone().with_data_type(item).with_nullable(true)))
+        }),
         (Struct(a), Struct(b)) => widen_structs(a, b).map(Struct),
         (Utf8View, scalar) | (scalar, Utf8View) if is_printable(scalar) => Some(Utf8View),
         (Boolean, other) | (other, Boolean) if is_printable(other) => Some(Utf8View),
@@ -314,7 +317,6 @@ fn widen_structs(a: &Fields, b: &Fields) -> Option<Fields> {
     Some(fields.into())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,7 +331,11 @@ mod tests {
         check(DataType::UInt64, DataType::Int64, Some(DataType::Decimal128(20, 0)));
         check(DataType::Int64, DataType::Float64, Some(DataType::Float64));
         check(DataType::Int64, DataType::Utf8View, Some(DataType::Utf8View));
-        check(DataType::Decimal128(10, 2), DataType::Decimal128(12, 4), Some(DataType::Decimal128(12, 4)));
+        check(
+            DataType::Decimal128(10, 2),
+            DataType::Decimal128(12, 4),
+            Some(DataType::Decimal128(12, 4)),
+        );
         check(
             DataType::Date32,
             DataType::Timestamp(TimeUnit::Microsecond, None),

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{ColumnStatistics, Statistics, ToDFSchema};
 use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Statistics, ToDFSchema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::source::ParquetSource;
@@ -65,7 +65,9 @@ pub fn table_schema(
     options: &ReadOptions,
 ) -> SchemaRef {
     let mut fields: Vec<Field> = file_fields(columns);
-    fields.extend(partition_fields(partitions, options).into_iter().map(|field| field.as_ref().clone()));
+    fields.extend(
+        partition_fields(partitions, options).into_iter().map(|field| field.as_ref().clone()),
+    );
     if options.file_row_number {
         fields.push(Field::new(FILE_ROW_NUMBER, DataType::Int64, false));
     }
@@ -136,7 +138,8 @@ impl DatasetTable {
         }
         let fields: Fields = self.file_constants().into();
         let schema = Arc::new(Schema::new(fields));
-        let rows: Vec<Vec<ScalarValue>> = files.iter().map(|file| self.constants_of(file)).collect();
+        let rows: Vec<Vec<ScalarValue>> =
+            files.iter().map(|file| self.constants_of(file)).collect();
         let arrays = (0..schema.fields().len())
             .map(|idx| ScalarValue::iter_to_array(rows.iter().map(|row| row[idx].clone())))
             .collect::<Result<Vec<_>>>()?;
@@ -194,8 +197,8 @@ impl DatasetTable {
         let mut builder = TableSchema::builder(Arc::clone(&file_schema))
             .with_table_partition_cols(self.file_constants());
         if self.dataset.options.file_row_number {
-            let field = Field::new(FILE_ROW_NUMBER, DataType::Int64, false)
-                .with_extension_type(RowNumber);
+            let field =
+                Field::new(FILE_ROW_NUMBER, DataType::Int64, false).with_extension_type(RowNumber);
             builder = builder.with_virtual_columns(vec![Arc::new(field)]);
         }
         let schema = builder.build();
@@ -232,7 +235,8 @@ impl DatasetTable {
         let layout = file.layout.as_ref().ok()?;
         let mut statistics = layout.parquet.as_ref()?.statistics(file_schema)?;
         for value in self.constants_of(file) {
-            let null_count = if value.is_null() { statistics.num_rows } else { Precision::Exact(0) };
+            let null_count =
+                if value.is_null() { statistics.num_rows } else { Precision::Exact(0) };
             statistics.column_statistics.push(ColumnStatistics {
                 null_count,
                 min_value: Precision::Exact(value.clone()),
@@ -361,7 +365,10 @@ fn contains_subquery(filter: &Expr) -> bool {
         .exists(|expr| {
             Ok(matches!(
                 expr,
-                Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::OuterReferenceColumn(..)
+                Expr::ScalarSubquery(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::OuterReferenceColumn(..)
             ))
         })
         .unwrap_or(true)
@@ -372,9 +379,9 @@ fn unqualified(expr: Expr) -> Result<Expr> {
     use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
     expr.transform(|expr| {
         Ok(match expr {
-            Expr::Column(column) => {
-                Transformed::yes(Expr::Column(datafusion::common::Column::new_unqualified(column.name)))
-            }
+            Expr::Column(column) => Transformed::yes(Expr::Column(
+                datafusion::common::Column::new_unqualified(column.name),
+            )),
             other => Transformed::no(other),
         })
     })
@@ -442,7 +449,8 @@ impl TableProvider for DatasetTable {
         if !rows.is_empty() {
             let scan = self.row_scan(&rows, projection, limit, task_count)?;
             // The scan whose files come first stands first, as far as two scans can keep the order.
-            let rows_first = parquet.first().is_none_or(|first| rows[0].source.name < first.source.name);
+            let rows_first =
+                parquet.first().is_none_or(|first| rows[0].source.name < first.source.name);
             scans.insert(if rows_first { 0 } else { scans.len() }, scan);
         }
         match scans.len() {
@@ -489,10 +497,8 @@ impl PhysicalExprAdapterFactory for CaselessAdapterFactory {
                 }
             })
             .collect();
-        let renamed = Arc::new(Schema::new_with_metadata(
-            fields,
-            physical_file_schema.metadata().clone(),
-        ));
+        let renamed =
+            Arc::new(Schema::new_with_metadata(fields, physical_file_schema.metadata().clone()));
         let inner =
             DefaultPhysicalExprAdapterFactory.create(logical_file_schema, Arc::clone(&renamed))?;
         Ok(Arc::new(CaselessAdapter { inner, physical_file_schema, renamed }))

@@ -179,7 +179,6 @@ impl Iterator for AnswerStream {
     }
 }
 
-
 impl Drop for AnswerStream {
     fn drop(&mut self) {
         if !self.done {

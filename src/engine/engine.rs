@@ -155,7 +155,9 @@ impl EngineBuilder {
             .thread_name("swath")
             .enable_all()
             .build()
-            .map_err(|error| Error::new(ErrorKind::Limit, format!("cannot start threads: {error}")))?;
+            .map_err(|error| {
+                Error::new(ErrorKind::Limit, format!("cannot start threads: {error}"))
+            })?;
         let inner = Arc::new(Inner { runtime: Some(runtime), environment, options: self });
         let session = Session::new(Arc::clone(&inner));
         Ok(Engine { inner, session })

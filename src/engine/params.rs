@@ -58,10 +58,9 @@ impl Param {
 
 fn signed(text: &str, number: impl Fn(String) -> Expr) -> Expr {
     match text.strip_prefix('-') {
-        Some(rest) => Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr: Box::new(number(rest.to_string())),
-        },
+        Some(rest) => {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(rest.to_string())) }
+        }
         None => number(text.to_string()),
     }
 }
@@ -110,10 +109,8 @@ pub(super) fn bind(statement: &mut Statement, params: &Params) -> Result<()> {
         inner = explain.statement.as_mut();
     }
     let Statement::Statement(statement) = inner else { return Ok(()) };
-    let prepares = matches!(
-        statement.as_ref(),
-        datafusion::sql::sqlparser::ast::Statement::Prepare { .. }
-    );
+    let prepares =
+        matches!(statement.as_ref(), datafusion::sql::sqlparser::ast::Statement::Prepare { .. });
     if prepares {
         return Ok(());
     }

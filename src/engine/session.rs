@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ObjectType, Query, Statement as SqlStatement};
 use futures::{FutureExt, StreamExt};
@@ -284,12 +284,7 @@ impl Session {
     }
 
     /// From the parsed statement to a physical plan.
-    async fn plan(
-        &self,
-        statement: &Statement,
-        params: &Params,
-        run: &mut Run,
-    ) -> Result<Planned> {
+    async fn plan(&self, statement: &Statement, params: &Params, run: &mut Run) -> Result<Planned> {
         let mut parsed = statement.parsed.clone();
         if let Some(done) = self.view_statement(&parsed)? {
             self.check_view(statement, run).await?;
@@ -301,7 +296,8 @@ impl Session {
         run.sources = self.bind(&mut parsed)?;
         let tables = self.open(&parsed, run).await?;
         let columns = self.columns(&parsed, &tables).await;
-        let hidden = tables.iter().map(|table| (table.name.clone(), table.hidden.clone())).collect();
+        let hidden =
+            tables.iter().map(|table| (table.name.clone(), table.hidden.clone())).collect();
         plan::names::spell(&mut parsed, columns.iter().map(String::as_str), &hidden);
         let _registered = Registered::new(&self.shared.context, tables)?;
         if let DfStatement::Explain(explain) = &parsed
@@ -434,7 +430,9 @@ impl Session {
     async fn columns(&self, parsed: &DfStatement, opened: &[OpenTable]) -> Vec<String> {
         let mut columns: Vec<String> = opened
             .iter()
-            .flat_map(|table| table.dataset.schema.fields().iter().map(|field| field.name().clone()))
+            .flat_map(|table| {
+                table.dataset.schema.fields().iter().map(|field| field.name().clone())
+            })
             .collect();
         let state = self.shared.context.state();
         for reference in state.resolve_table_references(parsed).unwrap_or_default() {
@@ -450,7 +448,8 @@ impl Session {
         let logical = state.statement_to_plan(statement).await?;
         let physical = state.create_physical_plan(&logical).await?;
         if analyze {
-            let mut batches = execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;
+            let mut batches =
+                execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;
             while let Some(batch) = batches.next().await {
                 batch?;
             }
@@ -718,7 +717,10 @@ async fn bounded<T>(
 fn is_query(plan: &LogicalPlan) -> bool {
     !matches!(
         plan,
-        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_)
+        LogicalPlan::Ddl(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Copy(_)
     )
 }
 
@@ -748,9 +750,8 @@ fn described(schema: &Schema) -> Result<Planned> {
     let types: Vec<String> =
         fields.iter().map(|field| crate::sql_type::sql_type_name(field.data_type())).collect();
     let columns = ["column_name", "column_type"];
-    let schema = Arc::new(Schema::new(
-        columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec(),
-    ));
+    let schema =
+        Arc::new(Schema::new(columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec()));
     let arrays: Vec<ArrayRef> =
         vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(types))];
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
@@ -805,8 +806,8 @@ fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
     }
-    let options = datafusion::arrow::array::RecordBatchOptions::new()
-        .with_row_count(Some(batch.num_rows()));
+    let options =
+        datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }

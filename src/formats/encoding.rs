@@ -40,7 +40,8 @@ pub fn detect(head: &[u8], cut: bool) -> Detected {
                 let encoding = encoding_rs::WINDOWS_1252;
                 return Detected { encoding, mark_len_bytes: 0, guessed: true };
             }
-            let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+            let mut detector =
+                chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
             detector.feed(head, !cut);
             let encoding = detector.guess(None, chardetng::Utf8Detection::Deny);
             Detected { encoding, mark_len_bytes: 0, guessed: true }

@@ -66,7 +66,11 @@ enum Bytes {
 impl SourceFile {
     /// A file on a local disk.
     pub fn local(name: impl Into<String>, path: PathBuf, metadata: &Metadata) -> Self {
-        SourceFile { name: name.into(), identity: Identity::of(metadata), bytes: Bytes::Local(path) }
+        SourceFile {
+            name: name.into(),
+            identity: Identity::of(metadata),
+            bytes: Bytes::Local(path),
+        }
     }
 
     /// Bytes that can be read only once, such as standard input.

@@ -6,7 +6,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::arrow::json::ReaderBuilder;
 use datafusion::arrow::json::reader::Decoder;
@@ -108,12 +110,17 @@ impl Sample {
         let place = || Place::File { path: name.to_string(), line: Some(line), column: None };
         let value: Value = serde_json::from_str(text)
             .map_err(|error| Error::data(format!("not JSON: {error}")).at(place()))?;
-        let Value::Object(object) = value else {
-            return Err(Error::data(format!("expected a JSON object, found {}", kind_name(&value)))
-                .at(place()));
-        };
+        if !value.is_object() {
+            return Err(Error::data(format!(
+                "expected a JSON object, found {}",
+                kind_name(&value)
+            ))
+            .at(place()));
+        }
+        let pairs: Pairs = serde_json::from_str(text)
+            .map_err(|error| Error::data(format!("not JSON: {error}")).at(place()))?;
         self.row_count += 1;
-        for (key, value) in &object {
+        for (key, value) in &pairs.0 {
             let idx = match self.names.iter().position(|name| name == key) {
                 Some(idx) => idx,
                 None => {
@@ -133,6 +140,36 @@ impl Sample {
             .zip(self.shapes)
             .map(|(name, shape)| FileColumn { name, found: shape.found() })
             .collect()
+    }
+}
+
+/// The pairs of an object in the order in which they are written; `Value` sorts them.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> serde::Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> serde::de::Visitor<'de> for InOrder {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
     }
 }
 
@@ -188,7 +225,11 @@ impl Shape {
     }
 
     fn found(self) -> Found {
-        if self.is_scalar() { Found::Sniffed(self.evidence) } else { Found::Typed(self.data_type()) }
+        if self.is_scalar() {
+            Found::Sniffed(self.evidence)
+        } else {
+            Found::Typed(self.data_type())
+        }
     }
 
     fn data_type(&self) -> DataType {
@@ -223,7 +264,10 @@ pub fn open(
     Ok(Box::new(JsonReader {
         lines: Lines::new(open_bytes(file, layout.compression)?, &file.name),
         request: Arc::clone(request),
-        keys: sources.iter().map(|source| source.map(|idx| layout.columns[idx].name.clone())).collect(),
+        keys: sources
+            .iter()
+            .map(|source| source.map(|idx| layout.columns[idx].name.clone()))
+            .collect(),
         name: file.name.clone(),
         rows_before: 0,
         done: false,
@@ -431,7 +475,12 @@ struct Lines {
 
 impl Lines {
     fn new(bytes: Box<dyn Read + Send>, name: &str) -> Self {
-        Lines { bytes: BufReader::with_capacity(1 << 18, bytes), name: name.to_string(), line: 1, in_array: None }
+        Lines {
+            bytes: BufReader::with_capacity(1 << 18, bytes),
+            name: name.to_string(),
+            line: 1,
+            in_array: None,
+        }
     }
 
     fn fail(&self, message: impl Into<String>) -> Error {
@@ -485,9 +534,8 @@ impl Lines {
             let buffer =
                 self.bytes.fill_buf().map_err(|error| Error::io("read", &self.name, &error))?;
             if buffer.is_empty() {
-                return Err(Error::data("the file ends in the middle of an object").at(
-                    Place::File { path: self.name.clone(), line: Some(start), column: None },
-                ));
+                return Err(Error::data("the file ends in the middle of an object")
+                    .at(Place::File { path: self.name.clone(), line: Some(start), column: None }));
             }
             let mut used = 0;
             let mut complete = false;

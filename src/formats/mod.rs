@@ -91,21 +91,19 @@ impl FileLayout {
     /// Whether tasks may start reading in the middle.
     pub fn is_splittable(&self) -> bool {
         self.compression == Compression::None
-            && self.csv.as_ref().is_some_and(|csv| {
-                csv.dialect.is_splittable() && csv.dialect.escape.is_none()
-            })
+            && self
+                .csv
+                .as_ref()
+                .is_some_and(|csv| csv.dialect.is_splittable() && csv.dialect.escape.is_none())
     }
 
     /// The position in the file of a wanted column; names match without regard to case.
     fn source_of(&self, wanted: &Wanted) -> Option<usize> {
         let Wanted::Column(spec) = wanted else { return None };
-        self.columns
-            .iter()
-            .position(|column| column.name == spec.name)
-            .or_else(|| {
-                let lower = spec.name.to_lowercase();
-                self.columns.iter().position(|column| column.name.to_lowercase() == lower)
-            })
+        self.columns.iter().position(|column| column.name == spec.name).or_else(|| {
+            let lower = spec.name.to_lowercase();
+            self.columns.iter().position(|column| column.name.to_lowercase() == lower)
+        })
     }
 }
 
@@ -156,11 +154,8 @@ pub fn inspect(
 ) -> Result<FileLayout> {
     let head = file.head(4096)?;
     let compression = Compression::detect(&head);
-    let head = if compression == Compression::None {
-        head
-    } else {
-        unpacked_head(file, compression)?
-    };
+    let head =
+        if compression == Compression::None { head } else { unpacked_head(file, compression)? };
     let found = detect(&head, &file.name);
     if let Some(wanted) = options.format
         && wanted != found

@@ -129,7 +129,9 @@ fn read_footer(file: &Arc<SourceFile>) -> Result<ParquetMetaData> {
     open.read_exact_at(&mut tail, len - guess)?;
     let (rest, end) = tail.split_at(tail.len() - TAIL_LEN_BYTES as usize);
     if &end[4..] == b"PARE" {
-        return Err(Error::data("not supported: an encrypted Parquet file").at(Place::file(&file.name)));
+        return Err(
+            Error::data("not supported: an encrypted Parquet file").at(Place::file(&file.name))
+        );
     }
     if &end[4..] != b"PAR1" {
         return Err(fail("it does not end with PAR1".into()));
@@ -208,7 +210,9 @@ pub fn diagnose(file: &Arc<SourceFile>) -> Option<Error> {
     };
     match catch_unwind(AssertUnwindSafe(decode)) {
         Ok(Ok(())) => None,
-        Ok(Err(message)) => fail(message.trim_start_matches("Parquet argument error: ").to_string()),
+        Ok(Err(message)) => {
+            fail(message.trim_start_matches("Parquet argument error: ").to_string())
+        }
         Err(_) => fail("its pages make no sense".to_string()),
     }
 }
@@ -256,7 +260,12 @@ impl ParquetFileReaderFactory for Readers {
                 if file_range_start == 0 {
                     Counts::bump(&self.notes.counts().rows_read, layout.row_count());
                 }
-                Ok(Box::new(Reader { file, metadata: layout.metadata, open: None, notes: self.notes.clone() }))
+                Ok(Box::new(Reader {
+                    file,
+                    metadata: layout.metadata,
+                    open: None,
+                    notes: self.notes.clone(),
+                }))
             }
             None => Err(DataFusionError::Internal("a Parquet file without its plan".into())),
         }

@@ -10,7 +10,9 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{
+    FileOpenFuture, FileOpener, FileScanConfig, FileSource,
+};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::LexOrdering;
@@ -95,11 +97,7 @@ impl FileSource for RowSource {
         _partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let opener = Arc::new(RowOpener { request: Arc::new(self.request()?) });
-        ProjectionOpener::try_new(
-            self.projection.clone(),
-            opener,
-            self.table_schema.file_schema(),
-        )
+        ProjectionOpener::try_new(self.projection.clone(), opener, self.table_schema.file_schema())
     }
 
     fn table_schema(&self) -> &TableSchema {

@@ -87,9 +87,8 @@ impl OutputFile {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn create(target: &Path) -> Result<Self> {
-        let fail = |error: io::Error| {
-            Error::data(format!("cannot write {}: {error}", target.display()))
-        };
+        let fail =
+            |error: io::Error| Error::data(format!("cannot write {}: {error}", target.display()));
         // Through a link the file it points to is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
         let existing = fs::metadata(&target).ok();
@@ -134,7 +133,8 @@ impl OutputFile {
             Stage::Beside(stage) => {
                 stage.as_file().sync_all().map_err(|error| fail(error, &self.target))?;
                 stage.persist(&self.target).map_err(|error| fail(error.error, &self.target))?;
-                if let Some(folder) = self.target.parent().filter(|path| !path.as_os_str().is_empty())
+                if let Some(folder) =
+                    self.target.parent().filter(|path| !path.as_os_str().is_empty())
                     && let Ok(folder) = File::open(folder)
                 {
                     // Best effort: some systems cannot sync folders.

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::json::writer::{JsonArray, JsonFormat, LineDelimited, Writer, WriterBuilder};
+use datafusion::arrow::json::writer::{
+    JsonArray, JsonFormat, LineDelimited, Writer, WriterBuilder,
+};
 
 use super::sink::RowWriter;
 

@@ -41,7 +41,9 @@ impl<W: Write> RowWriter for Markdown<W> {
         for row in 0..batch.num_rows() {
             let cells = columns
                 .iter()
-                .map(|column| Ok(column.get(row)?.map_or_else(|| "NULL".into(), |text| escape(&text))))
+                .map(|column| {
+                    Ok(column.get(row)?.map_or_else(|| "NULL".into(), |text| escape(&text)))
+                })
                 .collect::<Result<Vec<_>, datafusion::arrow::error::ArrowError>>()
                 .map_err(io::Error::other)?;
             writeln!(self.out, "| {} |", cells.join(" | "))?;

@@ -11,7 +11,7 @@ mod sink;
 mod table;
 mod value;
 
+pub use self::file::OutputFile;
 pub use self::lines::text_lines;
 pub use self::sink::{Format, RowWriter};
-pub use self::file::OutputFile;
 pub use self::table::{Table, TableOptions, TableStyle};

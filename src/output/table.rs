@@ -209,7 +209,8 @@ impl Table {
     }
 
     fn cell(&self, text: Option<&str>, idx: usize, width: usize) -> Cell {
-        let alignment = if self.columns[idx].right { CellAlignment::Right } else { CellAlignment::Left };
+        let alignment =
+            if self.columns[idx].right { CellAlignment::Right } else { CellAlignment::Left };
         match text {
             Some(text) => Cell::new(fit(text, width)).set_alignment(alignment),
             None if self.options.color => {
@@ -272,8 +273,10 @@ impl fmt::Display for Table {
         table.set_header(layout.iter().map(|slot| match slot {
             Some((idx, width)) => {
                 let column = &self.columns[*idx];
-                let text = format!("{}\n{}", fit(&column.name, *width), fit(&column.type_name, *width));
-                let alignment = if column.right { CellAlignment::Right } else { CellAlignment::Left };
+                let text =
+                    format!("{}\n{}", fit(&column.name, *width), fit(&column.type_name, *width));
+                let alignment =
+                    if column.right { CellAlignment::Right } else { CellAlignment::Left };
                 Cell::new(text).set_alignment(alignment)
             }
             None => Cell::new(ELLIPSIS),

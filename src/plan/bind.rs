@@ -153,7 +153,8 @@ impl Binder<'_> {
     /// The table that stands for a location; the same location twice is one table.
     fn add(&mut self, locations: Vec<String>, options: ReadOptions) -> String {
         let same = |source: &&Source| {
-            source.locations == locations && format!("{:?}", source.options) == format!("{options:?}")
+            source.locations == locations
+                && format!("{:?}", source.options) == format!("{options:?}")
         };
         if let Some(known) = self.sources.iter().find(same) {
             return known.table.clone();
@@ -166,8 +167,7 @@ impl Binder<'_> {
 
     /// The location that a name stands for, if it is no table.
     fn location_of(&self, name: &ObjectName) -> Result<Option<String>> {
-        let parts: Vec<&Ident> =
-            name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
+        let parts: Vec<&Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
         if let [only] = parts[..] {
             let known = || {
                 let lower = only.value.to_lowercase();
@@ -229,8 +229,9 @@ impl Binder<'_> {
                     options.set(&name.to_string(), &value(expr)?, self.context.parse_type)?;
                 }
                 other => {
-                    return Err(Error::sql(format!("{function}: cannot use {other} here"))
-                        .hint(format!("write options by name: {function}('path', header => true)")));
+                    return Err(Error::sql(format!("{function}: cannot use {other} here")).hint(
+                        format!("write options by name: {function}('path', header => true)"),
+                    ));
                 }
             }
         }

@@ -113,11 +113,8 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
         return format!("Merge: {}", unindexed(&merge.expr().to_string()));
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        let on: Vec<_> = join
-            .on()
-            .iter()
-            .map(|(left, right)| unindexed(&format!("{left} = {right}")))
-            .collect();
+        let on: Vec<_> =
+            join.on().iter().map(|(left, right)| unindexed(&format!("{left} = {right}"))).collect();
         return format!("Hash join ({}): {}", join.join_type(), on.join(" and "));
     }
     if plan.is::<CoalescePartitionsExec>() {
@@ -139,8 +136,7 @@ fn describe_aggregate(aggregate: &AggregateExec) -> String {
         AggregateMode::PartialReduce => "partial, reduced",
     };
     let values: Vec<_> = aggregate.aggr_expr().iter().map(|expr| expr.name().to_string()).collect();
-    let keys: Vec<_> =
-        aggregate.group_expr().expr().iter().map(|(_, name)| name.clone()).collect();
+    let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(_, name)| name.clone()).collect();
     let values = if values.is_empty() { "distinct".to_string() } else { values.join(", ") };
     if keys.is_empty() {
         return format!("Aggregate ({mode}): {values}");

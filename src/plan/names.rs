@@ -110,9 +110,11 @@ impl VisitorMut for Aliases {
         {
             self.tables.insert(alias.name.value.to_lowercase());
         } else if let TableFactor::Table { name, .. } = table {
-            self.tables.extend(name.0.iter().filter_map(|part| {
-                part.as_ident().map(|ident| ident.value.to_lowercase())
-            }));
+            self.tables.extend(
+                name.0
+                    .iter()
+                    .filter_map(|part| part.as_ident().map(|ident| ident.value.to_lowercase())),
+            );
         }
         ControlFlow::Continue(())
     }
@@ -171,7 +173,9 @@ impl Speller<'_> {
         });
         let hidden: Vec<ObjectName> = tables
             .filter_map(|table| match table {
-                TableFactor::Table { name, .. } => name.0.first().and_then(ObjectNamePart::as_ident),
+                TableFactor::Table { name, .. } => {
+                    name.0.first().and_then(ObjectNamePart::as_ident)
+                }
                 _ => None,
             })
             .filter_map(|ident| self.hidden.get(&ident.value))

@@ -78,7 +78,11 @@ impl Visitor for Refusals {
         refuse_if(select.exclude.is_some(), "EXCLUDE here", "write SELECT * EXCLUDE (column)")?;
         refuse_if(select.prewhere.is_some(), "PREWHERE", "use WHERE")?;
         refuse_if(!select.connect_by.is_empty(), "CONNECT BY", "use WITH RECURSIVE")?;
-        refuse_if(select.value_table_mode.is_some(), "SELECT AS STRUCT / VALUE", "use struct(...)")?;
+        refuse_if(
+            select.value_table_mode.is_some(),
+            "SELECT AS STRUCT / VALUE",
+            "use struct(...)",
+        )?;
         refuse_if(!select.lateral_views.is_empty(), "LATERAL VIEW", "use unnest(...)")?;
         refuse_if(!select.distribute_by.is_empty(), "DISTRIBUTE BY", "leave it out")?;
         let (GroupByExpr::Expressions(_, modifiers) | GroupByExpr::All(modifiers)) =
@@ -89,7 +93,8 @@ impl Visitor for Refusals {
             "write GROUP BY ROLLUP(a, b)",
         )?;
         for item in &select.projection {
-            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item
+            {
                 check_wildcard(options)?;
             }
         }
@@ -137,9 +142,11 @@ impl Visitor for Refusals {
             Expr::AnyOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
                 refuse_if(true, "ANY (subquery)", "use IN (SELECT ...) or EXISTS (SELECT ...)")
             }
-            Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
-                refuse_if(true, "ALL (subquery)", "compare with (SELECT max(...)), or use NOT EXISTS")
-            }
+            Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => refuse_if(
+                true,
+                "ALL (subquery)",
+                "compare with (SELECT max(...)), or use NOT EXISTS",
+            ),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -157,6 +164,7 @@ fn check_alias(alias: Option<&TableAlias>) -> Verdict {
     let word = alias.name.value.to_uppercase();
     let is_join = alias.name.quote_style.is_none()
         && !alias.explicit
-        && ["POSITIONAL", "ASOF", "SEMI", "ANTI", "ANY", "SAMPLE", "USING"].contains(&word.as_str());
+        && ["POSITIONAL", "ASOF", "SEMI", "ANTI", "ANY", "SAMPLE", "USING"]
+            .contains(&word.as_str());
     refuse_if(is_join, &format!("{word} JOIN"), "if it is meant as an alias, write AS before it")
 }

@@ -49,7 +49,10 @@ pub fn run(
         // No history yet is no error.
         let _ = editor.load_history(path);
     }
-    println!("swath {}: SQL over files. .help for help, Ctrl-D to leave.", env!("CARGO_PKG_VERSION"));
+    println!(
+        "swath {}: SQL over files. .help for help, Ctrl-D to leave.",
+        env!("CARGO_PKG_VERSION")
+    );
     loop {
         match editor.readline(PROMPT) {
             Ok(line) => {

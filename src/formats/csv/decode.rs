@@ -155,14 +155,12 @@ impl ColumnBuilder {
                 Ok(text) => builder.append_value(text),
                 Err(_) => return false,
             },
-            Values::Integer(builder) => {
-                match value::parse_integer(trim_blanks(text), guessed) {
-                    Some(number) if fits(number, &self.spec.data_type) => {
-                        builder.append_value(number);
-                    }
-                    _ => return false,
+            Values::Integer(builder) => match value::parse_integer(trim_blanks(text), guessed) {
+                Some(number) if fits(number, &self.spec.data_type) => {
+                    builder.append_value(number);
                 }
-            }
+                _ => return false,
+            },
             Values::Double(builder) => {
                 let Some((number, rounded)) =
                     value::parse_double(trim_blanks(text), decimal, guessed)
@@ -281,7 +279,8 @@ fn formatted_moment(text: &[u8], format: &str, unit: TimeUnit) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let moment = NaiveDateTime::parse_from_str(text, format)
         .or_else(|_| {
-            NaiveDate::parse_from_str(text, format).map(|date| date.and_time(chrono::NaiveTime::MIN))
+            NaiveDate::parse_from_str(text, format)
+                .map(|date| date.and_time(chrono::NaiveTime::MIN))
         })
         .ok()?
         .and_utc();

@@ -96,7 +96,7 @@ fn head(file: &Arc<SourceFile>, compression: Compression) -> Result<(Vec<u8>, bo
         let mut text = if compression == Compression::None {
             file.head(len + 1)?
         } else {
-            let raw = file.head(usize::MAX.min(4 * len + 4096))?;
+            let raw = file.head(4 * len + 4096)?;
             unpack(file, compression, raw, len + 1)?
         };
         let cut = text.len() > len;
@@ -123,7 +123,7 @@ fn unpack(
     let mut reader = compression.decode(Box::new(std::io::Cursor::new(raw))).map_err(fail)?;
     let mut text = Vec::new();
     match reader.by_ref().take(len_max as u64).read_to_end(&mut text) {
-        Err(error) if !(cut && !text.is_empty()) => Err(fail(error)),
+        Err(error) if !cut || text.is_empty() => Err(fail(error)),
         _ => Ok(text),
     }
 }
@@ -137,7 +137,11 @@ fn transcode(raw: &[u8], encoding: &'static encoding_rs::Encoding, cut: bool) ->
 }
 
 /// Adds evidence from the middle and the end of a large file.
-fn deepen(file: &Arc<SourceFile>, sniffed: &mut sniff::Sniffed, options: &CsvOptions) -> Result<()> {
+fn deepen(
+    file: &Arc<SourceFile>,
+    sniffed: &mut sniff::Sniffed,
+    options: &CsvOptions,
+) -> Result<()> {
     let open = file.open()?;
     let len = file.identity.len;
     let sample = SAMPLE_LEN_BYTES as u64;
@@ -175,9 +179,9 @@ pub fn open(
     piece: Option<&Piece>,
     request: &Arc<ReadRequest>,
 ) -> Result<Rows> {
-    let sources: Vec<_> =
-        request.columns.iter().map(|wanted| layout.source_of(wanted)).collect();
-    let plain = layout.compression == Compression::None && csv.dialect.encoding == encoding_rs::UTF_8;
+    let sources: Vec<_> = request.columns.iter().map(|wanted| layout.source_of(wanted)).collect();
+    let plain =
+        layout.compression == Compression::None && csv.dialect.encoding == encoding_rs::UTF_8;
     let (start, end) = match piece {
         Some(piece) => piece.splits.record_range(piece.idx)?,
         None => (csv.data_start, u64::MAX),

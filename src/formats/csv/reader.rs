@@ -10,7 +10,9 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::array::{
+    ArrayRef, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array,
+};
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::decode::{ColumnBuilder, Misread};
@@ -65,7 +67,7 @@ pub struct CsvReader {
 }
 
 enum Column {
-    Field { idx: usize, builder: ColumnBuilder },
+    Field { idx: usize, builder: Box<ColumnBuilder> },
     Missing,
     RowNumber(Int64Builder),
 }
@@ -80,7 +82,7 @@ impl CsvReader {
             .map(|(wanted, source)| match (wanted, source) {
                 (Wanted::RowNumber, _) => Column::RowNumber(Int64Builder::new()),
                 (Wanted::Column(spec), Some(idx)) => {
-                    Column::Field { idx: *idx, builder: ColumnBuilder::new(spec.clone()) }
+                    Column::Field { idx: *idx, builder: Box::new(ColumnBuilder::new(spec.clone())) }
                 }
                 (Wanted::Column(_), None) => Column::Missing,
             })
@@ -245,7 +247,8 @@ impl CsvReader {
             .get(width..)
             .is_some_and(|extra| extra.iter().all(|field| field.start == field.end));
         if found > width && extra_is_empty {
-            let subject = format!("{}: empty fields beyond the last column left out", self.input.name);
+            let subject =
+                format!("{}: empty fields beyond the last column left out", self.input.name);
             let line = self.line_of(self.position);
             self.note_tally(NoteKind::Padded, &subject, line);
             self.fields.truncate(width);
@@ -279,9 +282,7 @@ impl CsvReader {
     }
 
     fn note_tally(&self, kind: NoteKind, subject: &str, line: u64) {
-        self.request
-            .notes
-            .tally(kind, subject, 1, || format!("line {line}"));
+        self.request.notes.tally(kind, subject, 1, || format!("line {line}"));
     }
 
     fn report_tallies(&mut self) {
@@ -320,14 +321,16 @@ impl CsvReader {
 
     /// The line, counted from 1, of a position in the buffer.
     fn line_of(&self, position: usize) -> u64 {
-        let here = memchr::memchr_iter(self.input.dialect.newline, &self.buffer[..position]).count();
+        let here =
+            memchr::memchr_iter(self.input.dialect.newline, &self.buffer[..position]).count();
         (self.input.lines_before)() + self.lines_dropped + here as u64 + 1
     }
 
     /// The place of the byte `at` of the record that starts at `record` in the buffer.
     fn place(&self, record: usize, at: usize) -> Place {
         let text = &self.buffer[record..(record + at).min(self.filled)];
-        let line_start = memchr::memrchr(self.input.dialect.newline, text).map_or(0, |found| found + 1);
+        let line_start =
+            memchr::memrchr(self.input.dialect.newline, text).map_or(0, |found| found + 1);
         Place::File {
             path: self.input.name.clone(),
             line: Some(self.line_of(record + at)),
@@ -347,15 +350,17 @@ impl CsvReader {
         if misread == Misread::NotUtf8 {
             return Error::data(format!("`{name}` holds bytes that are not UTF-8: {text:?}"))
                 .at(place)
-                .hint(format!("name the encoding: read_csv('{file}', encoding => 'windows-1252')"));
+                .hint(format!(
+                    "name the encoding: read_csv('{file}', encoding => 'windows-1252')"
+                ));
         }
         let wanted = crate::sql_type::sql_type_name(&spec.data_type);
-        let error = Error::data(format!(
-            "cannot read `{name}` as {wanted}: found {:?}",
-            shorten(text)
-        ))
-        .at(place)
-        .hint(format!("to read it as text: read_csv('{file}', types => {{'{name}': 'VARCHAR'}})"));
+        let error =
+            Error::data(format!("cannot read `{name}` as {wanted}: found {:?}", shorten(text)))
+                .at(place)
+                .hint(format!(
+                    "to read it as text: read_csv('{file}', types => {{'{name}': 'VARCHAR'}})"
+                ));
         if spec.guessed {
             error.misfit(Misfit {
                 dataset: self.request.dataset,
@@ -371,9 +376,8 @@ impl CsvReader {
         let file = &self.input.name;
         let hint = format!("if quotes are plain text here: read_csv('{file}', quote => '')");
         match malformed {
-            Malformed::UnclosedQuote(at) => {
-                Error::data("a quote is opened here and never closed").at(self.place(self.position, at))
-            }
+            Malformed::UnclosedQuote(at) => Error::data("a quote is opened here and never closed")
+                .at(self.place(self.position, at)),
             Malformed::TextAfterQuote(at) => {
                 Error::data("text follows a closing quote").at(self.place(self.position, at))
             }

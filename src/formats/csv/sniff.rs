@@ -63,7 +63,8 @@ pub(crate) fn sniff(
         let name = encoding.encoding.name();
         notes.push((NoteKind::Encoding, format!("{file_name}: read as {name}, a guess")));
     }
-    let body = &text[if encoding.encoding == encoding_rs::UTF_8 { encoding.mark_len_bytes } else { 0 }..];
+    let body =
+        &text[if encoding.encoding == encoding_rs::UTF_8 { encoding.mark_len_bytes } else { 0 }..];
     let mark_len_bytes = text.len() - body.len();
     let mut dialect = sniff_dialect(body, cut, options, &mut notes, file_name);
     dialect.encoding = encoding.encoding;
@@ -143,12 +144,7 @@ fn read_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> 
 }
 
 /// The same, and whether all of the sample could be cut into records.
-fn try_records(
-    dialect: &Dialect,
-    text: &[u8],
-    cut: bool,
-    count_max: usize,
-) -> (Vec<Record>, bool) {
+fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (Vec<Record>, bool) {
     let mut well_formed = true;
     let tokenizer = Tokenizer::new(dialect);
     let mut fields: Vec<Field> = Vec::new();
@@ -248,8 +244,7 @@ fn sniff_dialect(
     for &quote in &quotes {
         for &escape in &escapes {
             for (rank, &delimiter) in delimiters.iter().enumerate() {
-                let dialect =
-                    Dialect { delimiter: Some(delimiter), quote, escape, ..base.clone() };
+                let dialect = Dialect { delimiter: Some(delimiter), quote, escape, ..base.clone() };
                 let Some(score) = score(&dialect, &body[start..], cut) else { continue };
                 if quote != Some(b'"') && options.quote.is_none() && !score.quoted {
                     continue;
@@ -259,7 +254,8 @@ fn sniff_dialect(
                     // A quote that opens fields and pairs everywhere is no accident.
                     + if quote == Some(b'"') { 0.0 } else { -0.02 }
                     + if escape.is_none() { 0.0 } else { 0.001 };
-                let value = if score.width > 1 { 1.0 + score.even } else { 0.5 } - handicap
+                let value = if score.width > 1 { 1.0 + score.even } else { 0.5 }
+                    - handicap
                     - 0.01 * score.preamble as f64
                     + 0.0005 * score.width.min(20) as f64;
                 match &best {
@@ -304,8 +300,10 @@ fn sniff_dialect(
         dialect.skip_lines = memchr::memchr_iter(newline, &body[start..start + end]).count();
         notes.push((
             NoteKind::Dialect,
-            format!("{file_name}: {} before the header skipped",
-                crate::units::show_counted(dialect.skip_lines as u64, "line")),
+            format!(
+                "{file_name}: {} before the header skipped",
+                crate::units::show_counted(dialect.skip_lines as u64, "line")
+            ),
         ));
     }
     dialect
@@ -314,9 +312,8 @@ fn sniff_dialect(
 /// `\r` alone ends records where it is much more frequent than `\n` (old Macintosh files).
 fn sniff_newline(body: &[u8]) -> u8 {
     let line_feeds = memchr::memchr_iter(b'\n', body).count();
-    let returns = memchr::memchr_iter(b'\r', body)
-        .filter(|&at| body.get(at + 1) != Some(&b'\n'))
-        .count();
+    let returns =
+        memchr::memchr_iter(b'\r', body).filter(|&at| body.get(at + 1) != Some(&b'\n')).count();
     if returns > line_feeds * 10 { b'\r' } else { b'\n' }
 }
 
@@ -328,7 +325,8 @@ fn single_column(
     notes: &mut Vec<(NoteKind, String)>,
     file_name: &str,
 ) {
-    *dialect = Dialect { delimiter: Some(b','), quote: Some(b'"'), escape: None, ..dialect.clone() };
+    *dialect =
+        Dialect { delimiter: Some(b','), quote: Some(b'"'), escape: None, ..dialect.clone() };
     let records = read_records(dialect, body, cut, SCORED_RECORDS_MAX);
     let splits = records.iter().filter(|record| record.values.len() > 1).count();
     if splits > 0 {
@@ -368,15 +366,14 @@ fn score(dialect: &Dialect, body: &[u8], cut: bool) -> Option<Score> {
     } else {
         width
     };
-    let preamble = widths
-        .iter()
-        .take(PREAMBLE_RECORDS_MAX)
-        .position(|&found| found == width)
-        .unwrap_or(0);
+    let preamble =
+        widths.iter().take(PREAMBLE_RECORDS_MAX).position(|&found| found == width).unwrap_or(0);
     // A preamble is short lines before wide ones; wider lines are ragged rows.
     let is_preamble = width > 1
         && preamble * 2 < widths.len()
-        && widths[..preamble].iter().all(|&found| found < width && (found == 1 || found * 2 <= width));
+        && widths[..preamble]
+            .iter()
+            .all(|&found| found < width && (found == 1 || found * 2 <= width));
     let preamble = if is_preamble { preamble } else { 0 };
     let body = &widths[preamble..];
     let mut even = body.iter().filter(|&&found| found == width).count() as f64 / body.len() as f64;
@@ -429,10 +426,9 @@ fn has_header(records: &[Record]) -> bool {
         return text_count == first.values.len();
     }
     let below = gather_evidence(&records[1..], first.values.len(), &CsvOptions::default());
-    let contrast = first_kinds
-        .iter()
-        .zip(&below)
-        .any(|(name, column)| is_text(name) && !name.is_empty() && !column.is_empty() && !is_text(column));
+    let contrast = first_kinds.iter().zip(&below).any(|(name, column)| {
+        is_text(name) && !name.is_empty() && !column.is_empty() && !is_text(column)
+    });
     // `state,2018` over `Alabama,R+27`: a number over a column that holds none.
     let number_over_text = first_kinds
         .iter()
@@ -448,9 +444,9 @@ fn has_header(records: &[Record]) -> bool {
         // A name that comes again as a value in its own column is no name.
         let repeats = first.values.iter().enumerate().any(|(idx, name)| {
             !name.text.is_empty()
-                && records[1..]
-                    .iter()
-                    .any(|record| record.values.get(idx).is_some_and(|value| value.text == name.text))
+                && records[1..].iter().any(|record| {
+                    record.values.get(idx).is_some_and(|value| value.text == name.text)
+                })
         });
         return contrast || (short && !repeats && (distinct.len() > 1 || first.values.len() == 1));
     }
@@ -460,11 +456,17 @@ fn has_header(records: &[Record]) -> bool {
         .iter()
         .zip(&first_kinds)
         .filter(|(_, evidence)| !is_text(evidence))
-        .map(|(value, _)| value.text.trim().parse::<u32>().ok().filter(|year| (1500..=2200).contains(year)))
+        .map(|(value, _)| {
+            value.text.trim().parse::<u32>().ok().filter(|year| (1500..=2200).contains(year))
+        })
         .collect::<Option<Vec<_>>>();
     match years {
-        Some(years) => text_count > 0 && years.len() > 1 && years.windows(2).all(|pair| pair[0] != pair[1])
-            && (contrast || years.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 10)),
+        Some(years) => {
+            text_count > 0
+                && years.len() > 1
+                && years.windows(2).all(|pair| pair[0] != pair[1])
+                && (contrast || years.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 10))
+        }
         None => false,
     }
 }
@@ -487,7 +489,11 @@ fn unique_names(
             candidate = format!("{wanted}_{suffix}");
         }
         if header && candidate != name {
-            let what = if name.is_empty() { "without a name".to_string() } else { format!("a second `{name}`") };
+            let what = if name.is_empty() {
+                "without a name".to_string()
+            } else {
+                format!("a second `{name}`")
+            };
             notes.push((
                 NoteKind::Renamed,
                 format!("{file_name}: column {} is {what}, read as `{candidate}`", idx + 1),
@@ -556,7 +562,13 @@ mod tests {
         check("1,2\n3,4\n", "`,` header=false skip=0: column1 Int64, column2 Int64");
         check("a,b\n", "`,` header=true skip=0: a Utf8View, b Utf8View");
         check("a,a,\n1,2,3\n", "`,` header=true skip=0: a Int64, a_1 Int64, column3 Int64");
-        check("land,1990,1991\nx,1.5,2\n", "`,` header=true skip=0: land Utf8View, 1990 Float64, 1991 Int64");
-        check("x,2020-01-01\ny,2020-01-02\n", "`,` header=false skip=0: column1 Utf8View, column2 Date32");
+        check(
+            "land,1990,1991\nx,1.5,2\n",
+            "`,` header=true skip=0: land Utf8View, 1990 Float64, 1991 Int64",
+        );
+        check(
+            "x,2020-01-01\ny,2020-01-02\n",
+            "`,` header=false skip=0: column1 Utf8View, column2 Date32",
+        );
     }
 }

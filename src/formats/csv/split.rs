@@ -165,12 +165,7 @@ struct Walk {
 
 impl Walk {
     fn new(dialect: &Dialect, state: State) -> Self {
-        Walk {
-            quote: dialect.quote,
-            delimiter: dialect.delimiter,
-            newline: dialect.newline,
-            state,
-        }
+        Walk { quote: dialect.quote, delimiter: dialect.delimiter, newline: dialect.newline, state }
     }
 
     /// Takes the state over a whole block.
@@ -244,7 +239,8 @@ mod tests {
     /// Every record is owned by exactly one piece, whatever the cut.
     #[test]
     fn pieces_share_the_records_without_gap_or_overlap() {
-        let text = b"a,\"x\n\"\"y\"\"\n\"\nb \"inch,\"\"\nc,\"\n\n\"\r\nd,\"\"\"\"\n\"e\",f\"\n".as_slice();
+        let text = b"a,\"x\n\"\"y\"\"\n\"\nb \"inch,\"\"\nc,\"\n\n\"\r\nd,\"\"\"\"\n\"e\",f\"\n"
+            .as_slice();
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("f.csv");
         std::fs::write(&path, text).expect("write");

@@ -9,8 +9,7 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use super::value::{self, DateOrder};
 
 /// Words that stand for NULL in a column of numbers, dates or booleans; in text they stay words.
-pub const NULL_WORDS: [&str; 9] =
-    ["NA", "N/A", "n/a", "NULL", "null", "Null", "-", "\\N", "#N/A"];
+pub const NULL_WORDS: [&str; 9] = ["NA", "N/A", "n/a", "NULL", "null", "Null", "-", "\\N", "#N/A"];
 
 /// More digits than this do not survive in a DOUBLE.
 pub const DOUBLE_DIGITS_MAX: u32 = 17;
@@ -202,8 +201,7 @@ impl Evidence {
         if self.date {
             return decision(DataType::Date32);
         }
-        let unit =
-            if self.fraction_max > 6 { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
+        let unit = if self.fraction_max > 6 { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
         let zone = self.zoned.0.then(|| "UTC".into());
         decision(DataType::Timestamp(unit, zone))
     }
@@ -233,7 +231,8 @@ impl Evidence {
 
     /// The one order that fits, if there is just one.
     fn order(&self) -> Option<DateOrder> {
-        let mut fitting = DateOrder::ALL.into_iter().filter(|order| self.orders & order.mask() != 0);
+        let mut fitting =
+            DateOrder::ALL.into_iter().filter(|order| self.orders & order.mask() != 0);
         let first = fitting.next()?;
         fitting.next().is_none().then_some(first)
     }

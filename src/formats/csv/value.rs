@@ -79,11 +79,7 @@ pub(crate) fn parse_integer(text: &[u8], guessed: bool) -> Option<i64> {
             number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
         }
     }
-    if negative {
-        0_i64.checked_sub_unsigned(number)
-    } else {
-        i64::try_from(number).ok()
-    }
+    if negative { 0_i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
 }
 
 /// Looks at a number without reading it; `None` if it is none.
@@ -328,8 +324,7 @@ pub(crate) fn parse_timestamp(text: &[u8], order: DateOrder) -> Option<Moment> {
     }
     let offset_seconds = if rest.is_empty() { None } else { Some(parse_offset(rest)?) };
     let clock = i128::from(hours.0 * 3600 + minutes.0 * 60 + seconds.0);
-    let nanos =
-        midnight + (clock - i128::from(offset_seconds.unwrap_or(0))) * SECOND + fraction;
+    let nanos = midnight + (clock - i128::from(offset_seconds.unwrap_or(0))) * SECOND + fraction;
     Some(Moment { nanos, fraction_digits, zoned: offset_seconds.is_some() })
 }
 
@@ -347,7 +342,9 @@ fn parse_offset(text: &[u8]) -> Option<i32> {
         [a, b, c, d] | [a, b, b':', c, d] => ([*a, *b], [*c, *d]),
         _ => return None,
     };
-    let two = |digits: [u8; 2]| number_prefix(&digits, 2).filter(|((_, len), _)| *len == 2).map(|((number, _), _)| number);
+    let two = |digits: [u8; 2]| {
+        number_prefix(&digits, 2).filter(|((_, len), _)| *len == 2).map(|((number, _), _)| number)
+    };
     let (hours, minutes) = (two(hours)?, two(minutes)?);
     (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60) as i32)
 }

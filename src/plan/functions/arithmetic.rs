@@ -117,9 +117,7 @@ impl ScalarUDFImpl for Checked {
 fn negate(args: &[ColumnarValue]) -> Result<ColumnarValue> {
     match args {
         [ColumnarValue::Array(array)] => Ok(ColumnarValue::Array(numeric::neg(array)?)),
-        [ColumnarValue::Scalar(scalar)] => {
-            Ok(ColumnarValue::Scalar(scalar.arithmetic_negate()?))
-        }
+        [ColumnarValue::Scalar(scalar)] => Ok(ColumnarValue::Scalar(scalar.arithmetic_negate()?)),
         _ => internal_err!("the unary minus takes one argument"),
     }
 }

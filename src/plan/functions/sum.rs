@@ -136,9 +136,7 @@ fn for_each_value(
     filter: Option<&BooleanArray>,
     mut take: impl FnMut(usize, i128) -> Result<()>,
 ) -> Result<()> {
-    let passes = |row: usize| {
-        filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-    };
+    let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
     macro_rules! each {
         ($array:expr) => {{
             let array = $array;
@@ -385,8 +383,8 @@ impl GroupsAccumulator for GroupTotals {
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (sums, counts) = self.take(emit_to);
         let valid = NullBuffer::from_iter(counts.iter().map(|count| *count > 0));
-        let sums = Decimal128Array::new(sums.into(), Some(valid))
-            .with_data_type(state_type(&self.result));
+        let sums =
+            Decimal128Array::new(sums.into(), Some(valid)).with_data_type(state_type(&self.result));
         Ok(vec![Arc::new(sums), Arc::new(UInt64Array::from(counts))])
     }
 

@@ -21,10 +21,10 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
-use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// A task may get this much more than its share before an exchange is the better way.
@@ -59,7 +59,9 @@ impl PhysicalOptimizerRule for PartitionKeys {
                 return Ok(Transformed::no(plan));
             };
             Ok(match regrouped(aggregate, task_count)? {
-                Some(input) => Transformed::yes(replace_children_if_necessary(Arc::clone(&plan), vec![input])?),
+                Some(input) => {
+                    Transformed::yes(replace_children_if_necessary(Arc::clone(&plan), vec![input])?)
+                }
                 None => Transformed::no(plan),
             })
         })
