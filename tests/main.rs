@@ -2,10 +2,14 @@
 
 /// The command line as a process: what it prints, where, and with which exit code.
 mod cli;
+/// The README and queries/: every command and statement runs as printed.
+mod docs;
 /// The program's layers: who may use whom, and who may name which crate.
 mod layers;
 /// The library as other programs use it.
 mod library;
+/// The shell in a pseudo-terminal.
+mod shell;
 /// Every SQL file under several settings, with one answer.
 mod slt;
 /// Files that change, break or are cut while they are read.

@@ -86,10 +86,11 @@ fn summary(notes: &Notes, elapsed: Duration) -> Option<String> {
     let counts = notes.counts();
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let total = load(&counts.files_total);
-    if total == 0 {
+    let read = load(&counts.files_read);
+    // Nothing to sum up where no file was to be read, as for DESCRIBE.
+    if total == 0 || (read == 0 && load(&counts.partitions_total) == 0) {
         return None;
     }
-    let read = load(&counts.files_read);
     let partitions = match load(&counts.partitions_total) {
         0 => String::new(),
         total => format!(

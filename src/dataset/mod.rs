@@ -137,7 +137,12 @@ impl Dataset {
         report_duplicates(&listing.files, &partitions.values, notes);
         drop_shadowed(&mut columns, &partitions, notes);
         check_types_option(options, &columns)?;
-        let schema = table::table_schema(&columns, &partitions, options);
+        let mut options = options.clone();
+        let has = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        // A column of that name in the files comes first.
+        options.filename &= !has(table::FILENAME);
+        options.file_row_number &= !has(table::FILE_ROW_NUMBER);
+        let schema = table::table_schema(&columns, &partitions, &options);
         let counts = notes.counts();
         Counts::bump(&counts.files_total, listing.files.len() as u64);
         Counts::bump(&counts.partitions_total, partitions.count as u64);
@@ -153,16 +158,7 @@ impl Dataset {
             })
             .collect();
         let (id, notes, in_flight) = (*id, (*notes).clone(), request.in_flight.clone());
-        Ok(Dataset {
-            id,
-            files,
-            columns,
-            partitions,
-            schema,
-            options: request.options,
-            notes,
-            in_flight,
-        })
+        Ok(Dataset { id, files, columns, partitions, schema, options, notes, in_flight })
     }
 }
 

@@ -423,7 +423,6 @@ impl TableProvider for DatasetTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.survivors(state, filters)?;
         let counts = self.dataset.notes.counts();
-        Counts::bump(&counts.files_read, files.len() as u64);
         if self.dataset.partitions.count > 0 {
             let distinct: HashSet<&[ScalarValue]> =
                 files.iter().map(|file| file.partition_values.as_slice()).collect();

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::file::StreamSource;
 
 /// Threads get this much stack: planning recurses.
-const STACK_LEN_BYTES: usize = 16 << 20;
+const STACK_LEN_BYTES: usize = 64 << 20;
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// Answers SQL over files. `Clone + Send + Sync`; it hides its own runtime and works inside one.

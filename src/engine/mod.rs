@@ -9,6 +9,8 @@ mod answer;
 #[expect(clippy::module_inception, reason = "the type Engine is the module's main noun")]
 mod engine;
 mod params;
+mod planning;
+mod running;
 mod session;
 
 pub use self::answer::{Answer, AnswerKind, AnswerStream, CancelHandle};

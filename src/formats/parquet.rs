@@ -258,6 +258,7 @@ impl ParquetFileReaderFactory for Readers {
                 self.in_flight.opened(partition_index, &file);
                 // A file that is cut into ranges is opened once for each: count it at its first.
                 if file_range_start == 0 {
+                    Counts::bump(&self.notes.counts().files_read, 1);
                     Counts::bump(&self.notes.counts().rows_read, layout.row_count());
                 }
                 Ok(Box::new(Reader {

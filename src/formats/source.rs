@@ -183,6 +183,9 @@ impl FileOpener for RowOpener {
                 Some(piece) => piece.splits.piece_len_bytes(piece.idx),
                 None => plan.file.identity.len,
             };
+            // A file in pieces is counted with its first one.
+            let is_first = plan.piece.as_ref().is_none_or(|piece| piece.idx == 0);
+            Counts::bump(&counts.files_read, u64::from(is_first));
             Counts::bump(&counts.bytes_read, len);
             let rows = super::open(&plan.file, &plan.layout, plan.piece.as_ref(), &request)?;
             let batches = rows.map(|batch| batch.map_err(DataFusionError::from));

@@ -50,19 +50,14 @@ fn push_field(line: &mut Vec<u8>, text: &str, delimiter: u8) {
 
 impl<W: Write> RowWriter for Delimited<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(Values::new)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(io::Error::other)?;
+        let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {
             self.line.clear();
             for (idx, column) in columns.iter().enumerate() {
                 if idx > 0 {
                     self.line.push(self.delimiter);
                 }
-                if let Some(text) = column.get(row).map_err(io::Error::other)? {
+                if let Some(text) = column.get(row)? {
                     push_field(&mut self.line, &text, self.delimiter);
                 }
             }

@@ -25,19 +25,14 @@ impl<W: Write> Lines<W> {
 
 impl<W: Write> RowWriter for Lines<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(Values::new)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(io::Error::other)?;
+        let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {
             if self.row_count > 0 {
                 writeln!(self.out)?;
             }
             self.row_count += 1;
             for (name, column) in self.names.iter().zip(&columns) {
-                let text = column.get(row).map_err(io::Error::other)?;
+                let text = column.get(row)?;
                 writeln!(self.out, "{name} = {}", text.as_deref().unwrap_or("NULL"))?;
             }
         }

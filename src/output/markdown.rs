@@ -32,20 +32,14 @@ fn escape(text: &str) -> String {
 
 impl<W: Write> RowWriter for Markdown<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(Values::new)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(io::Error::other)?;
+        let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {
             let cells = columns
                 .iter()
                 .map(|column| {
                     Ok(column.get(row)?.map_or_else(|| "NULL".into(), |text| escape(&text)))
                 })
-                .collect::<Result<Vec<_>, datafusion::arrow::error::ArrowError>>()
-                .map_err(io::Error::other)?;
+                .collect::<io::Result<Vec<_>>>()?;
             writeln!(self.out, "| {} |", cells.join(" | "))?;
         }
         Ok(())

@@ -105,12 +105,7 @@ impl Table {
     }
 
     fn add(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(Values::new)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(io::Error::other)?;
+        let columns = Values::of(batch)?;
         let tail_max = self.options.rows_max / 2;
         let head_max = self.options.rows_max - tail_max;
         let row_count = batch.num_rows();
@@ -124,8 +119,7 @@ impl Table {
             let cells = columns
                 .iter()
                 .map(|column| Ok(column.get(row)?.map(|text| printable(&text))))
-                .collect::<Result<Row, datafusion::arrow::error::ArrowError>>()
-                .map_err(io::Error::other)?;
+                .collect::<io::Result<Row>>()?;
             if to_head {
                 self.head.push(cells);
             } else {

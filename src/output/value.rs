@@ -1,8 +1,9 @@
 //! Values as text, the same in every text format.
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use std::io;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 
 fn format_options() -> FormatOptions<'static> {
@@ -20,18 +21,24 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(array: &'a ArrayRef) -> Result<Self, ArrowError> {
+    pub(super) fn new(array: &'a ArrayRef) -> io::Result<Self> {
         let options = format_options();
-        let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+        let formatter =
+            ArrayFormatter::try_new(array.as_ref(), &options).map_err(io::Error::other)?;
         Ok(Values { array, formatter })
     }
 
+    /// All columns of a batch.
+    pub(super) fn of(batch: &'a RecordBatch) -> io::Result<Vec<Self>> {
+        batch.columns().iter().map(Values::new).collect()
+    }
+
     /// The text of a row's value; `None` is NULL.
-    pub(super) fn get(&self, row: usize) -> Result<Option<String>, ArrowError> {
+    pub(super) fn get(&self, row: usize) -> io::Result<Option<String>> {
         if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
             return Ok(None);
         }
-        self.formatter.value(row).try_to_string().map(Some)
+        self.formatter.value(row).try_to_string().map(Some).map_err(io::Error::other)
     }
 }
 

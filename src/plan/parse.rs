@@ -3,12 +3,18 @@
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Error, Place, Result};
 
 /// Expressions nested deeper than this are refused before they can exhaust the stack.
 const DEPTH_MAX: usize = 200;
+/// Operators in one chain (`a + b + ...`, `x OR y OR ...`) and set operations in one statement: each
+/// nests one deeper in the syntax tree.
+const CHAIN_LEN_MAX: usize = 3000;
+/// Walking the deepest tree that is let through needs less stack than this.
+const STACK_LEN_BYTES: usize = 64 << 20;
 
 /// Reads all statements of a text; none runs if one cannot be parsed.
 ///
@@ -16,6 +22,7 @@ const DEPTH_MAX: usize = 200;
 /// When the text is not SQL; the place is the line and column of what was unexpected.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let dialect = GenericDialect {};
+    check_chains(sql)?;
     DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
@@ -23,6 +30,75 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
         .and_then(|mut parser| parser.parse_statements())
         .map(Vec::from)
         .map_err(|error| with_place(Error::from(error)))
+}
+
+/// Runs work on a statement's tree with stack enough for it, whatever the caller's thread has.
+pub fn with_stack<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK_LEN_BYTES / 2, STACK_LEN_BYTES, work)
+}
+
+/// Refuses chains of operators so long that their tree would exhaust the stack.
+fn check_chains(sql: &str) -> Result<()> {
+    let dialect = GenericDialect {};
+    // What cannot be cut into tokens is the parser's to report.
+    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(()) };
+    // One count for each open parenthesis; a comma starts a new chain.
+    let mut open: Vec<usize> = vec![0];
+    let (mut deepest, mut set_operations) = (0, 0);
+    let mut after_value = false;
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        match token {
+            Token::LParen | Token::LBracket => open.push(0),
+            Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
+            Token::Comma => {
+                if let Some(chain) = open.last_mut() {
+                    *chain = 0;
+                }
+            }
+            Token::SemiColon => (open, set_operations) = (vec![0], 0),
+            token if is_set_operation(token) => set_operations += 1,
+            token if is_operator(token, after_value) => {
+                if let Some(chain) = open.last_mut() {
+                    *chain += 1;
+                }
+            }
+            _ => {}
+        }
+        after_value = match token {
+            Token::Word(word) => {
+                word.keyword == Keyword::NoKeyword || word.keyword == Keyword::NULL
+            }
+            token => matches!(
+                token,
+                Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket
+            ),
+        };
+        deepest = deepest.max(open.iter().sum::<usize>() + set_operations);
+    }
+    if deepest <= CHAIN_LEN_MAX {
+        return Ok(());
+    }
+    Err(Error::sql(format!("a chain of more than {CHAIN_LEN_MAX} operators in one statement"))
+        .hint("use x IN (...) for many values, and a file or VALUES for many rows"))
+}
+
+fn is_set_operation(token: &Token) -> bool {
+    matches!(token, Token::Word(word)
+        if matches!(word.keyword, Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT))
+}
+
+/// Whether a token joins two expressions; `-` and `*` do so only after a value.
+fn is_operator(token: &Token, after_value: bool) -> bool {
+    match token {
+        Token::Minus | Token::Mul => after_value,
+        Token::Plus | Token::Div | Token::Mod | Token::StringConcat => true,
+        Token::Word(word) => {
+            matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::XOR | Keyword::NOT)
+        }
+        token => {
+            matches!(token, Token::Eq | Token::Lt | Token::Gt | Token::Neq | Token::DoubleColon)
+        }
+    }
 }
 
 /// Whether a text is one or more whole statements: the last one ends with `;`.
@@ -103,8 +179,20 @@ mod tests {
 
     #[test]
     fn a_mistake_has_a_place() {
-        let error = parse("SELECT 1;\nSELECT 1 +").expect_err("not SQL");
+        let error = parse("SELECT 1;\nSELEC 2").expect_err("not SQL");
         assert!(matches!(error.place(), Some(Place::Sql { line: 2, .. })), "{error}");
+    }
+
+    #[test]
+    fn chains_are_bounded_and_lists_are_not() {
+        let chain = |count: usize, text: &str| {
+            format!("SELECT 1 WHERE {}", vec!["x = 1"; count].join(text))
+        };
+        assert!(parse(&chain(300, " OR ")).is_ok());
+        assert!(parse(&chain(20_000, " OR ")).is_err());
+        assert!(parse(&vec!["SELECT 1"; 5_000].join(" UNION ALL ")).is_err());
+        let list = vec!["-1"; 20_000].join(", ");
+        assert!(parse(&format!("SELECT 1 WHERE 1 IN ({list})")).is_ok());
     }
 
     #[test]

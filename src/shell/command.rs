@@ -20,7 +20,7 @@ const COMMANDS: [(&str, &str, &str); 8] = [
     (".schema", "NAME or 'PATH'", "shows columns and types"),
     (".timer", "on|off", "shows each statement's time"),
     (".mode", "FORMAT", "sets the output format"),
-    (".output", "[FILE]", "writes answers to a file, or to the terminal again"),
+    (".output", "[FILE]", "writes each answer to a file, anew, or to the terminal again"),
     (".read", "FILE", "runs the statements in a file"),
     (".quit", "", "leaves, as Ctrl-D does"),
 ];

@@ -1,0 +1,398 @@
+//! Planning: from a parsed statement to a physical plan, with its datasets open.
+//!
+//! ```text
+//! parameters -> bind (locations, views) -> open datasets -> spell names -> DataFusion -> Planned
+//! ```
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
+use futures::StreamExt;
+
+use super::answer::AnswerKind;
+use super::params::{self, Params};
+use super::running::Run;
+use super::session::{Session, Statement, source_key};
+use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
+use crate::dataset::{Dataset, OpenRequest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan;
+use crate::plan::bind::Source;
+
+/// What a statement came to before any row is out.
+pub(super) struct Planned {
+    pub(super) kind: AnswerKind,
+    pub(super) schema: SchemaRef,
+    /// What makes the rows; its columns take their names from `schema`.
+    pub(super) plan: Option<Arc<dyn ExecutionPlan>>,
+    pub(super) ready: Vec<RecordBatch>,
+}
+
+impl Session {
+    /// From the parsed statement to a physical plan.
+    pub(super) async fn plan(
+        &self,
+        statement: &Statement,
+        params: &Params,
+        run: &mut Run,
+    ) -> Result<Planned> {
+        let mut parsed = statement.parsed.clone();
+        if let Some(done) = self.view_statement(&parsed)? {
+            self.check_view(statement, run).await?;
+            done();
+            return Ok(nothing());
+        }
+        let headers = headers(&parsed);
+        params::bind(&mut parsed, params)?;
+        run.sources = self.bind(&mut parsed)?;
+        let tables = self.open(&parsed, run).await?;
+        let columns = self.columns(&parsed, &tables).await;
+        let hidden =
+            tables.iter().map(|table| (table.name.clone(), table.hidden.clone())).collect();
+        plan::names::spell(&mut parsed, columns.iter().map(String::as_str), &hidden);
+        let _registered = Registered::new(&self.shared.context, tables)?;
+        if let DfStatement::Explain(explain) = &parsed
+            && !explain.options.verbose
+            && explain.options.format.is_none()
+        {
+            return self.explain(*explain.statement.clone(), explain.options.analyze).await;
+        }
+        let state = self.shared.context.state();
+        let logical = state.statement_to_plan(parsed).await?;
+        if let LogicalPlan::DescribeTable(describe) = &logical {
+            return described(&describe.schema);
+        }
+        if !is_query(&logical) {
+            let frame = self.shared.context.execute_logical_plan(logical).await?;
+            let (state, logical) = frame.into_parts();
+            let physical = state.create_physical_plan(&logical).await?;
+            return Ok(rows_or_nothing(physical));
+        }
+        let state = if reads_only_a_head(&logical) { one_task(state) } else { state };
+        let physical = state.create_physical_plan(&logical).await?;
+        let schema = with_headers(&physical.schema(), headers);
+        Ok(Planned { kind: AnswerKind::Rows, schema, plan: Some(physical), ready: Vec::new() })
+    }
+
+    /// Replaces the locations in a statement by tables, and views by their queries.
+    fn bind(&self, parsed: &mut DfStatement) -> Result<Vec<Source>> {
+        let shared = &self.shared;
+        plan::bind::bind(
+            parsed,
+            plan::bind::Context {
+                table_exists: &|name| {
+                    shared.context.table_exist(TableReference::bare(name)).unwrap_or(false)
+                },
+                view: &|name| {
+                    let views = shared.views.lock().unwrap_or_else(PoisonError::into_inner);
+                    views.get(name).cloned()
+                },
+                parse_type: &|text| self.parse_type(text),
+                next_id: &mut || shared.next_id.fetch_add(1, Ordering::Relaxed),
+            },
+        )
+    }
+
+    /// Reads a type's name as SQL does.
+    fn parse_type(&self, text: &str) -> Result<DataType> {
+        let unknown = || {
+            Error::sql(format!("no type named {text}"))
+                .hint("for example BIGINT, DOUBLE, DECIMAL(10,2), VARCHAR, DATE, TIMESTAMP")
+        };
+        let state = self.shared.context.state();
+        let schema = datafusion::common::DFSchema::empty();
+        let cast = state
+            .create_logical_expr(&format!("CAST(NULL AS {text})"), &schema)
+            .map_err(|_| unknown())?;
+        use datafusion::logical_expr::ExprSchemable;
+        cast.get_type(&schema)
+            .map(|data_type| crate::formats::parquet::viewed(&data_type))
+            .map_err(|_| unknown())
+    }
+
+    /// Opens the datasets of a statement.
+    async fn open(&self, parsed: &DfStatement, run: &Run) -> Result<Vec<OpenTable>> {
+        // Columns that other tables spell in their own way keep that spelling.
+        let mut spelling: HashMap<String, String> = self
+            .columns(parsed, &[])
+            .await
+            .into_iter()
+            .map(|column| (column.to_lowercase(), column))
+            .collect();
+        let mut tables = Vec::with_capacity(run.sources.len());
+        for source in &run.sources {
+            let table = self.open_one(parsed, source, &spelling, run).await?;
+            for field in table.dataset.schema.fields() {
+                spelling.entry(field.name().to_lowercase()).or_insert_with(|| field.name().clone());
+            }
+            tables.push(table);
+        }
+        Ok(tables)
+    }
+
+    async fn open_one(
+        &self,
+        parsed: &DfStatement,
+        source: &Source,
+        spelling: &HashMap<String, String>,
+        run: &Run,
+    ) -> Result<OpenTable> {
+        let mut source = source.clone();
+        let mut hidden = Vec::new();
+        let options = &mut source.options;
+        for (name, wanted) in
+            [(FILENAME, &mut options.filename), (FILE_ROW_NUMBER, &mut options.file_row_number)]
+        {
+            if !*wanted && plan::names::mentions(parsed, name) {
+                *wanted = true;
+                hidden.push(name.to_string());
+            }
+        }
+        let (shared, notes) = (Arc::clone(&self.shared), run.notes.clone());
+        let (spelling, in_flight) = (spelling.clone(), run.in_flight.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let misfits = {
+                let known = shared.misfits.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get(&source_key(&source)).cloned().unwrap_or_default()
+            };
+            let dataset = Dataset::open(OpenRequest {
+                id: source.id,
+                locations: &source.locations,
+                options: source.options.clone(),
+                places: &shared.engine.options.places,
+                misfits: &misfits,
+                spelling: &spelling,
+                cache: &shared.layouts,
+                thread_count: shared.engine.options.thread_count(),
+                notes: &notes,
+                in_flight: &in_flight,
+            })?;
+            Ok::<_, Error>((source.table, dataset))
+        });
+        let (name, dataset) = opened.await.map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("a reader died: {error}"))
+        })??;
+        // A column of that name in the files is theirs.
+        hidden.retain(|name| {
+            !dataset.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+        });
+        Ok(OpenTable { name, dataset: Arc::new(dataset), hidden })
+    }
+
+    /// The columns of all tables that a statement names.
+    async fn columns(&self, parsed: &DfStatement, opened: &[OpenTable]) -> Vec<String> {
+        let mut columns: Vec<String> = opened
+            .iter()
+            .flat_map(|table| {
+                table.dataset.schema.fields().iter().map(|field| field.name().clone())
+            })
+            .collect();
+        let state = self.shared.context.state();
+        for reference in state.resolve_table_references(parsed).unwrap_or_default() {
+            if let Ok(table) = self.shared.context.table_provider(reference).await {
+                columns.extend(table.schema().fields().iter().map(|field| field.name().clone()));
+            }
+        }
+        columns
+    }
+
+    async fn explain(&self, statement: DfStatement, analyze: bool) -> Result<Planned> {
+        let state = self.shared.context.state();
+        let logical = state.statement_to_plan(statement).await?;
+        let physical = state.create_physical_plan(&logical).await?;
+        if analyze {
+            let mut batches =
+                execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;
+            while let Some(batch) = batches.next().await {
+                batch?;
+            }
+        }
+        let text = plan::explain::draw(&physical, analyze);
+        let lines = StringArray::from(text.lines().collect::<Vec<_>>());
+        let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Planned { kind: AnswerKind::Text, schema, plan: None, ready: vec![batch] })
+    }
+
+    /// CREATE VIEW and DROP VIEW are ours: a view opens its locations anew each time.
+    fn view_statement(&self, parsed: &DfStatement) -> Result<Option<Box<dyn FnOnce() + Send>>> {
+        let DfStatement::Statement(statement) = parsed else { return Ok(None) };
+        let shared = Arc::clone(&self.shared);
+        let views = move || shared.views.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shared = Arc::clone(&self.shared);
+        match statement.as_ref() {
+            SqlStatement::CreateView(view) => {
+                let name = view.name.to_string().trim_matches('"').to_lowercase();
+                if views().contains_key(&name) && !view.or_replace && !view.if_not_exists {
+                    return Err(Error::sql(format!("a view named {name} exists"))
+                        .hint(format!("CREATE OR REPLACE VIEW {name} AS ...")));
+                }
+                if view.if_not_exists && views().contains_key(&name) {
+                    return Ok(Some(Box::new(|| {})));
+                }
+                if view.materialized || !view.columns.is_empty() {
+                    return Err(Error::sql("only CREATE VIEW name AS SELECT ... is supported"));
+                }
+                let query = (*view.query).clone();
+                Ok(Some(Box::new(move || {
+                    shared.views.lock().unwrap_or_else(PoisonError::into_inner).insert(name, query);
+                })))
+            }
+            SqlStatement::Drop { object_type: ObjectType::View, if_exists, names, .. } => {
+                let names: Vec<String> =
+                    names.iter().map(|name| name.to_string().to_lowercase()).collect();
+                if let Some(missing) = names.iter().find(|name| !views().contains_key(*name))
+                    && !if_exists
+                {
+                    return Err(Error::sql(format!("no view named {missing}")));
+                }
+                Ok(Some(Box::new(move || {
+                    let mut views = shared.views.lock().unwrap_or_else(PoisonError::into_inner);
+                    views.retain(|name, _| !names.contains(name));
+                })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A view must be plannable when it is made.
+    async fn check_view(&self, statement: &Statement, run: &mut Run) -> Result<()> {
+        let DfStatement::Statement(parsed) = &statement.parsed else { return Ok(()) };
+        let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
+        let query = SqlStatement::Query(view.query.clone());
+        let inner = Statement { parsed: DfStatement::Statement(Box::new(query)) };
+        Box::pin(self.plan(&inner, &Params::new(), run)).await.map(drop)
+    }
+}
+
+/// A dataset that is open for one statement.
+struct OpenTable {
+    name: String,
+    dataset: Arc<Dataset>,
+    /// Columns that exist only because the statement mentions them.
+    hidden: Vec<String>,
+}
+
+/// Tables of one statement in the catalog; dropped with it.
+struct Registered<'a> {
+    context: &'a SessionContext,
+    names: Vec<String>,
+}
+
+impl<'a> Registered<'a> {
+    fn new(context: &'a SessionContext, tables: Vec<OpenTable>) -> Result<Self> {
+        let mut registered = Registered { context, names: Vec::new() };
+        for table in tables {
+            let provider = Arc::new(DatasetTable::new(table.dataset));
+            context.register_table(TableReference::bare(table.name.clone()), provider)?;
+            registered.names.push(table.name);
+        }
+        Ok(registered)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = self.context.deregister_table(TableReference::bare(name.clone()));
+        }
+    }
+}
+
+fn is_query(plan: &LogicalPlan) -> bool {
+    !matches!(
+        plan,
+        LogicalPlan::Ddl(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Copy(_)
+    )
+}
+
+/// `SELECT * FROM t LIMIT n`: rows in the order of the files, from as few files as it takes.
+fn reads_only_a_head(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Limit(limit) = plan else { return false };
+    let mut node = limit.input.as_ref();
+    loop {
+        node = match node {
+            LogicalPlan::Projection(projection) => projection.input.as_ref(),
+            LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
+            LogicalPlan::TableScan(_) => return true,
+            _ => return false,
+        };
+    }
+}
+
+fn one_task(state: SessionState) -> SessionState {
+    let config = state.config().clone().with_target_partitions(1);
+    SessionStateBuilder::new_from_existing(state).with_config(config).build()
+}
+
+/// DESCRIBE: names and types as SQL writes them.
+fn described(schema: &Schema) -> Result<Planned> {
+    let fields = schema.fields();
+    let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let types: Vec<String> =
+        fields.iter().map(|field| crate::sql_type::sql_type_name(field.data_type())).collect();
+    let columns = ["column_name", "column_type"];
+    let schema =
+        Arc::new(Schema::new(columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec()));
+    let arrays: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(types))];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(Planned { kind: AnswerKind::Rows, schema, plan: None, ready: vec![batch] })
+}
+
+fn nothing() -> Planned {
+    Planned {
+        kind: AnswerKind::Done,
+        schema: Arc::new(Schema::empty()),
+        plan: None,
+        ready: Vec::new(),
+    }
+}
+
+fn rows_or_nothing(physical: Arc<dyn ExecutionPlan>) -> Planned {
+    let schema = physical.schema();
+    let kind = if schema.fields().is_empty() { AnswerKind::Done } else { AnswerKind::Rows };
+    Planned { kind, schema, plan: Some(physical), ready: Vec::new() }
+}
+
+/// The headers as the user wrote them, for a query at the top.
+fn headers(parsed: &DfStatement) -> Option<Vec<Option<String>>> {
+    let DfStatement::Statement(statement) = parsed else { return None };
+    match statement.as_ref() {
+        SqlStatement::Query(query) => plan::parse::written_headers(query),
+        _ => None,
+    }
+}
+
+fn with_headers(schema: &SchemaRef, headers: Option<Vec<Option<String>>>) -> SchemaRef {
+    match headers {
+        Some(headers) if headers.len() == schema.fields().len() => {
+            let fields: Vec<Field> = schema
+                .fields()
+                .iter()
+                .zip(headers)
+                .map(|(field, header)| match header {
+                    Some(header) => field.as_ref().clone().with_name(header),
+                    None => field.as_ref().clone(),
+                })
+                .collect();
+            Arc::new(Schema::new(fields))
+        }
+        _ => Arc::clone(schema),
+    }
+}

@@ -1,0 +1,101 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use swath::Engine;
+
+/// Every statement in queries/ runs and has an answer.
+#[test]
+fn queries_run_as_they_stand() {
+    let engine = Engine::open().expect("opens");
+    let mut count = 0;
+    for folder in ["queries/seeds", "queries/tour"] {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "sql") {
+                continue;
+            }
+            let sql = fs::read_to_string(&path).expect("a query");
+            let answer = engine.query(&sql).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            assert!(answer.row_count() > 0, "{path:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 5);
+}
+
+#[test]
+fn the_seed_reduces_by_key() {
+    let engine = Engine::open().expect("opens");
+    let sql = fs::read_to_string("queries/seeds/reduce_by_key.sql").expect("the seed");
+    insta::assert_snapshot!(engine.query(&sql).expect("answers"), @"
+         id │  total
+     bigint │ bigint
+    ────────┼────────
+          1 │     18
+          2 │     22
+          3 │     15
+    3 rows
+    ");
+}
+
+/// The commands in the README's `sh` blocks.
+fn readme_commands() -> Vec<String> {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let mut commands = Vec::new();
+    for block in readme.split("```sh\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        commands.extend(block.lines().map(str::to_string));
+    }
+    commands
+}
+
+#[test]
+fn the_readme_runs_as_printed() {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_swath"));
+    let folder = tempfile::tempdir().expect("dir");
+    let root = std::env::current_dir().expect("the project");
+    for name in ["testdata", "queries"] {
+        std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).expect("link");
+    }
+    let bin = program.parent().expect("a folder");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let mut count = 0;
+    for command in readme_commands() {
+        // The program is built already: only what comes after `--` is of interest.
+        let command = command.replace("cargo run --release -- ", "swath ");
+        if !command.contains("swath ") {
+            continue;
+        }
+        let output = Command::new("sh")
+            .args(["-c", &command])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .output()
+            .expect("a shell");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {error}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} commands");
+}
+
+/// What the README prints below its first command is what the command prints.
+#[test]
+fn the_readme_shows_the_true_answer() {
+    let engine = Engine::open().expect("opens");
+    let command = readme_commands().into_iter().next().expect("a command");
+    let sql = command.split('"').nth(1).expect("a statement").to_string();
+    let answer = engine.query(&sql).expect("answers").to_string();
+    let readme = fs::read_to_string("README.md").expect("the README");
+    assert!(readme.contains(answer.trim_end()), "{answer}");
+    let notes: Vec<String> = engine
+        .query("SELECT count(*) FROM 'testdata/regions'")
+        .expect("answers")
+        .notes()
+        .iter()
+        .map(|note| format!("note: {note}"))
+        .collect();
+    assert!(readme.contains(&notes.join("\n")), "{notes:?}");
+    assert!(Path::new("benches/README.md").exists());
+}

@@ -1,0 +1,63 @@
+use std::process::Command;
+
+use rexpect::session::{PtySession, spawn_command};
+
+fn shell(state: &std::path::Path) -> PtySession {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+    command.env_clear().env("TERM", "dumb").env("XDG_STATE_HOME", state).env("COLUMNS", "100");
+    let mut shell = spawn_command(command, Some(60_000)).expect("a terminal");
+    shell.exp_string("swath> ").expect("a prompt");
+    shell
+}
+
+fn send(shell: &mut PtySession, line: &str) {
+    shell.send_line(line).expect("takes a line");
+}
+
+#[test]
+fn statements_span_lines_and_commands_do_not() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell(state.path());
+    send(&mut shell, "SELECT 6 * 7");
+    send(&mut shell, "  AS answer, ';' AS semicolon;");
+    shell.exp_string("42").expect("the answer");
+    send(&mut shell, ".mode jsonl");
+    send(&mut shell, "SELECT sum(n) AS total FROM 'testdata/traps/zeros.csv';");
+    shell.exp_string("{\"total\":3}").expect("the other format");
+    send(&mut shell, "SELECT nothing;");
+    shell.exp_string("no column named `nothing`").expect("an error");
+    send(&mut shell, ".tabels");
+    shell.exp_string("did you mean .tables?").expect("a hint");
+    send(&mut shell, "CREATE VIEW zeros AS SELECT * FROM 'testdata/traps/zeros.csv';");
+    send(&mut shell, ".tables");
+    shell.exp_string("\nzeros").expect("the view");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+    let history = std::fs::read_to_string(state.path().join("swath/history")).expect("history");
+    assert!(history.contains("AS answer"), "{history}");
+}
+
+#[test]
+fn ctrl_c_stops_the_statement_and_not_the_shell() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell(state.path());
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000000) t(v) WHERE v % 7 = 8;";
+    send(&mut shell, endless);
+    shell.exp_string("= 8;").expect("the echo");
+    // The statement counts as started once the terminal is no longer raw: until then Ctrl-C only
+    // clears the line, so it is sent until it takes effect.
+    let mut stopped = false;
+    for _ in 0..100 {
+        shell.send_control('c').expect("interrupts");
+        if shell.exp_regex("interrupted|swath> ").is_ok_and(|(_, found)| found == "interrupted") {
+            stopped = true;
+            break;
+        }
+    }
+    assert!(stopped);
+    send(&mut shell, ".mode csv");
+    send(&mut shell, "SELECT 'still ' || 'here' AS x;");
+    shell.exp_string("still here").expect("the shell lives on");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+}
