@@ -1,8 +1,8 @@
 //! Ctrl-C and SIGTERM: the running statement stops, what it wrote is cleaned up.
 //!
-//! The second Ctrl-C ends the process at once.
+//! The third Ctrl-C ends the process at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::CancelHandle;
@@ -15,6 +15,7 @@ pub struct Interrupt(Arc<State>);
 struct State {
     running: Mutex<Option<CancelHandle>>,
     presses: AtomicUsize,
+    stays: AtomicBool,
 }
 
 impl Interrupt {
@@ -38,9 +39,15 @@ impl Interrupt {
             let presses = self.0.presses.fetch_add(1, Ordering::Relaxed) + 1;
             match running {
                 Some(cancel) if presses < 3 => cancel.cancel(),
+                None if code == 130 && self.0.stays.load(Ordering::Relaxed) => {}
                 _ => std::process::exit(code),
             }
         }
+    }
+
+    /// Between statements Ctrl-C does nothing, as a shell wants it.
+    pub fn stay(&self) {
+        self.0.stays.store(true, Ordering::Relaxed);
     }
 
     /// A handle for the statement that starts now.

@@ -12,7 +12,7 @@ use crate::error::{Error, Place, Result};
 const DEPTH_MAX: usize = 200;
 /// Operators in one chain (`a + b + ...`, `x OR y OR ...`) and set operations in one statement: each
 /// nests one deeper in the syntax tree.
-const CHAIN_LEN_MAX: usize = 3000;
+const CHAIN_LEN_MAX: usize = 1500;
 /// Walking the deepest tree that is let through needs less stack than this.
 const STACK_LEN_BYTES: usize = 64 << 20;
 

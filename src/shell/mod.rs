@@ -32,6 +32,7 @@ pub fn run(
     history: Option<PathBuf>,
 ) -> Result<()> {
     let mut shell = Shell { session: engine.session(), settings, interrupt, output: None };
+    interrupt.stay();
     let terminal = |error: ReadlineError| {
         Error::new(ErrorKind::Usage, format!("cannot use the terminal: {error}"))
     };
