@@ -1,7 +1,7 @@
 //! Splitting: where records begin when several tasks read one file.
 //!
 //! A newline inside quotes does not end a record, and whether byte `n` lies inside quotes depends
-//! on every quote before it. So each piece of a file is first condensed into a [`Transition`]: for
+//! on every quote before it. So each piece of a file is first condensed into a transition: for
 //! each state in which the piece may begin, the state in which it ends. The transitions of the
 //! pieces before it give a task its own state at the start, exactly, whoever computes them, and
 //! each piece is condensed once. Only quote bytes are looked at, so that this pass runs at the
