@@ -441,34 +441,33 @@ fn has_header(records: &[Record]) -> bool {
         let distinct: std::collections::BTreeSet<_> =
             first.values.iter().map(|value| value.text.as_str()).collect();
         let short = first.values.iter().all(|value| value.text.len() <= NAME_LEN_MAX_BYTES);
-        // A name that comes again as a value in its own column is no name.
-        let repeats = first.values.iter().enumerate().any(|(idx, name)| {
-            !name.text.is_empty()
-                && records[1..].iter().any(|record| {
-                    record.values.get(idx).is_some_and(|value| value.text == name.text)
-                })
-        });
+        // A name that comes again as a value in its own column is no name; but a whole header that
+        // comes again (files put together) is still one.
+        let equal_names = |record: &Record| {
+            let pairs = first.values.iter().zip(&record.values);
+            pairs.filter(|(name, value)| !name.text.is_empty() && name.text == value.text).count()
+        };
+        let repeats = records[1..].iter().any(|record| equal_names(record) == 1);
         return contrast || (short && !repeats && (distinct.len() > 1 || first.values.len() == 1));
     }
-    // Some values are no text: only a row of years over numbers is still a header.
-    let years = first
-        .values
-        .iter()
-        .zip(&first_kinds)
-        .filter(|(_, evidence)| !is_text(evidence))
-        .map(|(value, _)| {
-            value.text.trim().parse::<u32>().ok().filter(|year| (1500..=2200).contains(year))
-        })
-        .collect::<Option<Vec<_>>>();
-    match years {
-        Some(years) => {
-            text_count > 0
-                && years.len() > 1
-                && years.windows(2).all(|pair| pair[0] != pair[1])
-                && (contrast || years.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 10))
+    // Some values are no text: only years that are no values of their column are still names.
+    let is_year =
+        |text: &str| text.trim().parse::<u32>().is_ok_and(|year| (1500..=2200).contains(&year));
+    let mut years = Vec::new();
+    for (idx, (name, kind)) in first.values.iter().zip(&first_kinds).enumerate() {
+        if is_text(kind) {
+            continue;
         }
-        None => false,
+        let below = || records[1..].iter().filter_map(|record| record.values.get(idx));
+        // One value in five may look like a year by chance.
+        let alike = below().filter(|value| is_year(&value.text)).count();
+        if !is_year(&name.text) || alike * 5 > below().count() {
+            return false;
+        }
+        years.push(name.text.as_str());
     }
+    let distinct: std::collections::BTreeSet<_> = years.iter().collect();
+    text_count > 0 && distinct.len() == years.len()
 }
 
 /// Names for all columns, none twice, also not when case is ignored.
