@@ -52,6 +52,9 @@ impl Session {
             done();
             return Ok(nothing());
         }
+        if is_show_tables(&parsed) {
+            return named(&["name"], vec![self.table_names()]);
+        }
         let headers = headers(&parsed);
         params::bind(&mut parsed, params)?;
         run.sources = self.bind(&mut parsed)?;
@@ -218,11 +221,8 @@ impl Session {
             }
         }
         let text = plan::explain::draw(&physical, analyze);
-        let lines = StringArray::from(text.lines().collect::<Vec<_>>());
-        let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        Ok(Planned { kind: AnswerKind::Text, schema, plan: None, ready: vec![batch] })
+        let lines = text.lines().map(str::to_string).collect();
+        Ok(Planned { kind: AnswerKind::Text, ..named(&["plan"], vec![lines])? })
     }
 
     /// CREATE VIEW and DROP VIEW are ours: a view opens its locations anew each time.
@@ -342,14 +342,25 @@ fn one_task(state: SessionState) -> SessionState {
 /// DESCRIBE: names and types as SQL writes them.
 fn described(schema: &Schema) -> Result<Planned> {
     let fields = schema.fields();
-    let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    let types: Vec<String> =
+    let names = fields.iter().map(|field| field.name().clone()).collect();
+    let types =
         fields.iter().map(|field| crate::sql_type::sql_type_name(field.data_type())).collect();
-    let columns = ["column_name", "column_type"];
-    let schema =
-        Arc::new(Schema::new(columns.map(|name| Field::new(name, DataType::Utf8, false)).to_vec()));
+    named(&["column_name", "column_type"], vec![names, types])
+}
+
+/// SHOW TABLES lists what the user made, views included.
+fn is_show_tables(parsed: &DfStatement) -> bool {
+    matches!(parsed, DfStatement::Statement(statement)
+        if matches!(statement.as_ref(), SqlStatement::ShowTables { .. }))
+}
+
+/// Columns of text under these names.
+fn named(names: &[&str], columns: Vec<Vec<String>>) -> Result<Planned> {
+    let fields: Vec<Field> =
+        names.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect();
+    let schema = Arc::new(Schema::new(fields));
     let arrays: Vec<ArrayRef> =
-        vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(types))];
+        columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     Ok(Planned { kind: AnswerKind::Rows, schema, plan: None, ready: vec![batch] })
