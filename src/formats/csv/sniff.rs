@@ -130,7 +130,6 @@ struct Record {
     values: Vec<Value>,
     /// Offset behind the record.
     end: usize,
-    is_blank: bool,
 }
 
 struct Value {
@@ -175,7 +174,7 @@ fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (
             .collect();
         let is_blank = values.len() == 1 && values[0].text.is_empty() && !values[0].quoted;
         if !is_blank {
-            records.push(Record { values, end: position, is_blank });
+            records.push(Record { values, end: position });
         }
     }
     (records, well_formed)
@@ -184,7 +183,7 @@ fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (
 fn gather_evidence(records: &[Record], width: usize, options: &CsvOptions) -> Vec<Evidence> {
     let mut evidence = vec![Evidence::default(); width];
     let decimal = options.decimal.unwrap_or(b'.');
-    for record in records.iter().filter(|record| !record.is_blank) {
+    for record in records {
         for (column, value) in evidence.iter_mut().zip(&record.values) {
             let is_null =
                 options.null_words.as_ref().is_some_and(|words| words.contains(&value.text));

@@ -328,6 +328,16 @@ impl GroupTotals {
         self.counts.resize(group_count, 0);
     }
 
+    #[inline]
+    fn add(&mut self, group: usize, value: i128, count: u64) -> Result<()> {
+        match self.sums[group].checked_add(value) {
+            Some(sum) => self.sums[group] = sum,
+            None => return overflow(&self.result),
+        }
+        self.counts[group] += count;
+        Ok(())
+    }
+
     fn take(&mut self, emit_to: EmitTo) -> (Vec<i128>, Vec<u64>) {
         (emit_to.take_needed(&mut self.sums), emit_to.take_needed(&mut self.counts))
     }
@@ -342,16 +352,7 @@ impl GroupsAccumulator for GroupTotals {
         group_count: usize,
     ) -> Result<()> {
         self.resize(group_count);
-        let (sums, counts, result) = (&mut self.sums, &mut self.counts, &self.result);
-        for_each_value(&values[0], filter, |row, value| {
-            let group = group_indices[row];
-            match sums[group].checked_add(value) {
-                Some(sum) => sums[group] = sum,
-                None => return overflow(result),
-            }
-            counts[group] += 1;
-            Ok(())
-        })
+        for_each_value(&values[0], filter, |row, value| self.add(group_indices[row], value, 1))
     }
 
     fn merge_batch(
@@ -362,15 +363,8 @@ impl GroupsAccumulator for GroupTotals {
     ) -> Result<()> {
         self.resize(group_count);
         let added = states[1].as_primitive::<UInt64Type>();
-        let (sums, counts, result) = (&mut self.sums, &mut self.counts, &self.result);
         for_each_value(&states[0], None, |row, value| {
-            let group = group_indices[row];
-            match sums[group].checked_add(value) {
-                Some(sum) => sums[group] = sum,
-                None => return overflow(result),
-            }
-            counts[group] += added.value(row);
-            Ok(())
+            self.add(group_indices[row], value, added.value(row))
         })
     }
 
