@@ -11,6 +11,7 @@ pub mod decode;
 pub mod dialect;
 pub mod reader;
 mod records;
+mod scan;
 pub mod sniff;
 pub mod split;
 pub mod types;

@@ -143,6 +143,9 @@ pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f
     if guessed && (first == b'+' || leading_zero) {
         return None;
     }
+    if let Some(number) = parse_short_double(text, decimal) {
+        return Some((number, false));
+    }
     let mut buffer = [0; 64];
     let text = if decimal == b'.' {
         text
@@ -164,6 +167,41 @@ pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f
         && number_shape(text, b'.')
             .is_some_and(|shape| shape.significant > super::types::DOUBLE_DIGITS_MAX);
     Some((number, rounded))
+}
+
+/// A number of at most 15 digits without exponent: both it and the power of ten are exact in a
+/// DOUBLE, so that one division rounds correctly (Clinger, "How to Read Floating Point Numbers
+/// Accurately", PLDI 1990).
+#[inline]
+fn parse_short_double(text: &[u8], decimal: u8) -> Option<f64> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if digits.len() > DIGITS_MAX + 1 {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0_u64, None);
+    for (idx, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            mantissa = mantissa * 10 + u64::from(digit);
+        } else if byte == decimal && point.is_none() {
+            point = Some(idx);
+        } else {
+            return None;
+        }
+    }
+    let digit_count = digits.len() - usize::from(point.is_some());
+    if digit_count == 0 || digit_count > DIGITS_MAX {
+        return None;
+    }
+    let scale = point.map_or(0, |idx| digits.len() - 1 - idx);
+    let number = mantissa as f64 / POWERS[scale];
+    Some(if negative { -number } else { number })
 }
 
 /// A DECIMAL as its unscaled number; digits beyond `scale` must be zeros.
@@ -383,6 +421,15 @@ mod tests {
         assert_eq!(parse_double(b"0.12345678901234567890", b'.', true).map(|d| d.1), Some(true));
         assert_eq!(parse_double(b"1e999", b'.', true), None);
         assert_eq!(parse_double(b"00.5", b'.', true), None);
+        assert!(parse_double(b"-0.0", b'.', true).is_some_and(|d| d.0.is_sign_negative()));
+        for text in ["0.1", "999999999999999", "12345678.9012345", "-.5", "5.", "0.00000000000001"]
+        {
+            let expected: f64 = text.parse().expect("a number");
+            assert_eq!(parse_short_double(text.as_bytes(), b'.'), Some(expected), "{text}");
+        }
+        assert_eq!(parse_short_double(b"1234567890123456", b'.'), None);
+        assert_eq!(parse_short_double(b"1.2.3", b'.'), None);
+        assert_eq!(parse_short_double(b"-", b'.'), None);
     }
 
     #[test]
