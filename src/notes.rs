@@ -22,6 +22,8 @@ pub enum NoteKind {
     Padded,
     /// Words such as `NA` were read as NULL in a typed column.
     NullWord,
+    /// Rows were left out, or values read as NULL, because they could not be read.
+    Rejected,
     /// Two files of one location have the same content.
     Duplicate,
     /// Files lie outside the partition layout.
@@ -48,6 +50,7 @@ impl NoteKind {
             NoteKind::MissingColumn => "missing_column",
             NoteKind::Padded => "padded",
             NoteKind::NullWord => "null_word",
+            NoteKind::Rejected => "rejected",
             NoteKind::Duplicate => "duplicate",
             NoteKind::Layout => "layout",
             NoteKind::Dialect => "dialect",

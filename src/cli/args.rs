@@ -84,6 +84,7 @@ const AFTER_HELP: &str = "\
 Examples:
   swath \"SELECT region, sum(amount) FROM 'sales/**/*.csv' GROUP BY ALL\"
   swath -o totals.parquet \"SELECT * FROM read_csv('a.csv', delim => ';')\"
+  swath check 'sales/**/*.csv'        all that is wrong with the files; exit code 3 if any
   zcat log.csv.gz | swath \"SELECT count(*) FROM stdin\"
 
 Exit codes: 0 done, 1 the SQL, 2 the flags, 3 the data, 4 a limit, 130 interrupted";

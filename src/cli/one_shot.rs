@@ -34,6 +34,7 @@ pub(super) fn run(
         return Err(failed(&error, None));
     }
     let last = statements.len() - 1;
+    let mut found_any = false;
     for (idx, (statement, text)) in statements.iter().enumerate() {
         let job = Job {
             session,
@@ -44,18 +45,33 @@ pub(super) fn run(
             table: settings.table.clone(),
         };
         match job.run(statement, &settings.report, interrupt) {
-            Ok(()) => {}
+            Ok(row_count) => found_any |= row_count > 0,
             // Whoever reads has seen enough.
             Err(Failure::ClosedPipe) => return Ok(()),
             Err(Failure::Error(error)) => return Err(failed(&error, Some(text))),
         }
     }
-    Ok(())
+    // `swath check` is for scripts: whatever it finds makes it fail.
+    if found_any && checked_paths(args).is_some() { Err(ErrorKind::Data) } else { Ok(()) }
+}
+
+/// The paths of `swath check path...`.
+fn checked_paths(args: &Args) -> Option<&[String]> {
+    match &args.sql[..] {
+        [word, paths @ ..] if word == "check" && !paths.is_empty() => Some(paths),
+        _ => None,
+    }
 }
 
 /// The texts to run: plain arguments, then `-c`, then `-f`, else stdin.
 fn texts(args: &Args) -> Result<Vec<String>> {
-    let mut texts = args.sql.clone();
+    let mut texts = match checked_paths(args) {
+        Some(paths) => {
+            let quoted = paths.iter().map(|path| path.replace('\'', "''"));
+            quoted.map(|path| format!("SELECT * FROM check('{path}')")).collect()
+        }
+        None => args.sql.clone(),
+    };
     texts.extend(args.commands.iter().cloned());
     for path in &args.files {
         texts.push(read_text(path)?);

@@ -41,7 +41,7 @@ impl From<Error> for Failure {
 }
 
 impl Job<'_> {
-    /// Runs the statement, writes its answer and reports on it.
+    /// Runs the statement, writes its answer, reports on it and returns the count of rows.
     ///
     /// # Errors
     /// When it fails; an output file is then as it was before.
@@ -50,14 +50,14 @@ impl Job<'_> {
         statement: &Statement,
         report: &Report,
         interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let started = Instant::now();
         let cancel = interrupt.start();
         let result = self.answer(statement, &cancel);
         interrupt.end();
         let (notes, row_count) = result?;
         report.statement(&notes, row_count, started.elapsed());
-        Ok(())
+        Ok(row_count)
     }
 
     fn answer(

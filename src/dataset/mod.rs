@@ -6,10 +6,12 @@
 //!                        -> one schema by name -> DatasetTable
 //! ```
 
+pub mod check;
 pub mod hive;
 pub mod location;
 pub mod options;
 pub mod schema;
+pub mod sniffed;
 pub mod table;
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 
 use crate::error::{Error, Result};
 use crate::formats::csv::dialect::{Ragged, one_byte};
+use crate::formats::csv::reject::OnError;
 use crate::formats::{Format, FormatOptions};
 
 /// The value of one option.
@@ -41,7 +42,7 @@ pub struct ReadOptions {
 }
 
 /// All options, for "did you mean" and for help.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 23] = [
     "all_varchar",
     "columns",
     "comment",
@@ -55,8 +56,10 @@ pub const NAMES: [&str; 21] = [
     "filename",
     "header",
     "hive_partitioning",
+    "max_rejects",
     "names",
     "nullstr",
+    "on_error",
     "quote",
     "ragged",
     "sep",
@@ -127,6 +130,18 @@ impl ReadOptions {
                     _ => return Err(wrong(name, "'error' or 'pad'", value)),
                 };
             }
+            "on_error" => {
+                csv.on_error = match text(name, value)? {
+                    "error" => OnError::Error,
+                    "null" => OnError::Null,
+                    "reject" => OnError::Reject,
+                    _ => return Err(wrong(name, "'error', 'null' or 'reject'", value)),
+                };
+            }
+            "max_rejects" => match value {
+                OptionValue::Number(count @ 0..) => csv.max_rejects = u64::try_from(*count).ok(),
+                _ => return Err(wrong(name, "a number of rows", value)),
+            },
             "types" | "columns" => {
                 let OptionValue::Map(pairs) = value else {
                     return Err(wrong(name, "{'column': 'TYPE'}", value));

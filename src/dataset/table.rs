@@ -43,6 +43,7 @@ use super::options::ReadOptions;
 use super::{Dataset, DatasetFile};
 use crate::formats::csv::Piece;
 use crate::formats::csv::decode::ColumnSpec;
+use crate::formats::csv::reject::OnError;
 use crate::formats::csv::split::Splits;
 use crate::formats::parquet::Readers;
 use crate::formats::source::{FilePlan, RowSource};
@@ -74,7 +75,8 @@ pub fn table_schema(
     Arc::new(Schema::new(fields))
 }
 
-fn file_fields(columns: &[ColumnSpec]) -> Vec<Field> {
+/// The columns that come from files.
+pub(super) fn file_fields(columns: &[ColumnSpec]) -> Vec<Field> {
     columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect()
 }
 
@@ -269,7 +271,8 @@ impl DatasetTable {
         let planned = self.plan_rows(files, task_count)?;
         let label = label_of(files);
         let notes = self.dataset.notes.clone();
-        let source = RowSource::new(self.dataset.id, schema, wanted, label, notes);
+        let options = &self.dataset.options.format.csv;
+        let source = RowSource::new(self.dataset.id, schema, wanted, label, options, notes);
         self.scan_of(Arc::new(source), deal(planned, task_count), projection, limit, None)
     }
 
@@ -279,6 +282,8 @@ impl DatasetTable {
         for file in files {
             let layout = file.layout.clone()?;
             let splits = (layout.is_splittable()
+                // Where quotes do not pair, only reading from the front tells records apart.
+                && self.dataset.options.format.csv.on_error != OnError::Reject
                 && !file.source.is_stream()
                 && !self.dataset.options.file_row_number
                 && task_count > 1)

@@ -10,6 +10,8 @@ use std::sync::{Arc, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -24,10 +26,12 @@ use super::params::{self, Params};
 use super::running::Run;
 use super::session::{Session, Statement, source_key};
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
-use crate::dataset::{Dataset, OpenRequest};
+use crate::dataset::{Dataset, OpenRequest, check, sniffed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::csv::reject::OnError;
+use crate::notes::Notes;
 use crate::plan;
-use crate::plan::bind::Source;
+use crate::plan::bind::{Purpose, Source};
 
 /// What a statement came to before any row is out.
 pub(super) struct Planned {
@@ -135,7 +139,7 @@ impl Session {
         let mut tables = Vec::with_capacity(run.sources.len());
         for source in &run.sources {
             let table = self.open_one(parsed, source, &spelling, run).await?;
-            for field in table.dataset.schema.fields() {
+            for field in table.provider.schema().fields() {
                 spelling.entry(field.name().to_lowercase()).or_insert_with(|| field.name().clone());
             }
             tables.push(table);
@@ -161,7 +165,15 @@ impl Session {
                 hidden.push(name.to_string());
             }
         }
-        let (shared, notes) = (Arc::clone(&self.shared), run.notes.clone());
+        let shared = Arc::clone(&self.shared);
+        // What `check` finds is its answer, not something to note beside it.
+        let notes = match source.purpose {
+            Purpose::Check => Notes::default(),
+            _ => run.notes.clone(),
+        };
+        if matches!(source.purpose, Purpose::Rejects | Purpose::Check) {
+            source.options.format.csv.on_error = OnError::Reject;
+        }
         let (spelling, in_flight) = (spelling.clone(), run.in_flight.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let misfits = {
@@ -180,16 +192,23 @@ impl Session {
                 notes: &notes,
                 in_flight: &in_flight,
             })?;
-            Ok::<_, Error>((source.table, dataset))
+            let thread_count = shared.engine.options.thread_count();
+            let table = about_files(source.purpose, &dataset, thread_count)
+                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+            Ok::<_, Error>((source.table, dataset, table))
         });
-        let (name, dataset) = opened.await.map_err(|error| {
+        let (name, dataset, table) = opened.await.map_err(|error| {
             Error::new(ErrorKind::Internal, format!("a reader died: {error}"))
         })??;
         // A column of that name in the files is theirs.
         hidden.retain(|name| {
             !dataset.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
         });
-        Ok(OpenTable { name, dataset: Arc::new(dataset), hidden })
+        let provider: Arc<dyn TableProvider> = match table {
+            None => Arc::new(DatasetTable::new(Arc::new(dataset))),
+            Some(batch) => Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?),
+        };
+        Ok(OpenTable { name, provider, hidden })
     }
 
     /// The columns of all tables that a statement names.
@@ -197,7 +216,8 @@ impl Session {
         let mut columns: Vec<String> = opened
             .iter()
             .flat_map(|table| {
-                table.dataset.schema.fields().iter().map(|field| field.name().clone())
+                let schema = table.provider.schema();
+                schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
             })
             .collect();
         let state = self.shared.context.state();
@@ -276,10 +296,27 @@ impl Session {
     }
 }
 
-/// A dataset that is open for one statement.
+/// The table of a function that is about files and not their rows.
+fn about_files(
+    purpose: Purpose,
+    dataset: &Dataset,
+    thread_count: usize,
+) -> Result<Option<RecordBatch>, ArrowError> {
+    match purpose {
+        Purpose::Read => Ok(None),
+        Purpose::Sniff => sniffed::sniffed(dataset).map(Some),
+        Purpose::Rejects => check::rejects_table(&check::pass(dataset, thread_count)).map(Some),
+        Purpose::Check => {
+            let rejects = check::pass(dataset, thread_count);
+            check::findings_table(dataset, &rejects).map(Some)
+        }
+    }
+}
+
+/// A table that is open for one statement.
 struct OpenTable {
     name: String,
-    dataset: Arc<Dataset>,
+    provider: Arc<dyn TableProvider>,
     /// Columns that exist only because the statement mentions them.
     hidden: Vec<String>,
 }
@@ -294,8 +331,7 @@ impl<'a> Registered<'a> {
     fn new(context: &'a SessionContext, tables: Vec<OpenTable>) -> Result<Self> {
         let mut registered = Registered { context, names: Vec::new() };
         for table in tables {
-            let provider = Arc::new(DatasetTable::new(table.dataset));
-            context.register_table(TableReference::bare(table.name.clone()), provider)?;
+            context.register_table(TableReference::bare(table.name.clone()), table.provider)?;
             registered.names.push(table.name);
         }
         Ok(registered)

@@ -21,6 +21,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use self::compression::Compression;
 use self::csv::decode::ColumnSpec;
 use self::csv::dialect::CsvOptions;
+use self::csv::reject::Rejects;
 use self::csv::types::Evidence;
 use self::csv::{CsvLayout, Depth, Piece};
 use self::file::SourceFile;
@@ -100,8 +101,12 @@ impl FileLayout {
     /// The position in the file of a wanted column; names match without regard to case.
     fn source_of(&self, wanted: &Wanted) -> Option<usize> {
         let Wanted::Column(spec) = wanted else { return None };
-        self.columns.iter().position(|column| column.name == spec.name).or_else(|| {
-            let lower = spec.name.to_lowercase();
+        self.position_of(&spec.name)
+    }
+
+    fn position_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name).or_else(|| {
+            let lower = name.to_lowercase();
             self.columns.iter().position(|column| column.name.to_lowercase() == lower)
         })
     }
@@ -127,6 +132,10 @@ pub struct ReadRequest {
     pub columns: Vec<Wanted>,
     /// Rows of a batch at most.
     pub batch_rows: usize,
+    /// Columns that are decoded only to find rows that must be left out.
+    pub checked: Vec<ColumnSpec>,
+    /// Where rows that are left out go.
+    pub rejects: Arc<Rejects>,
     /// Where counts and notes go.
     pub notes: Notes,
 }

@@ -24,6 +24,8 @@ use futures::StreamExt;
 use object_store::ObjectStore;
 
 use super::csv::Piece;
+use super::csv::dialect::CsvOptions;
+use super::csv::reject::{OnError, Rejects};
 use super::file::SourceFile;
 use super::{FileLayout, ReadRequest, Wanted};
 use crate::notes::{Counts, Notes};
@@ -53,6 +55,8 @@ pub struct RowSource {
     metrics: ExecutionPlanMetricsSet,
     notes: Notes,
     label: &'static str,
+    on_error: OnError,
+    rejects: Arc<Rejects>,
 }
 
 impl RowSource {
@@ -62,6 +66,7 @@ impl RowSource {
         table_schema: TableSchema,
         wanted: Vec<Wanted>,
         label: &'static str,
+        options: &CsvOptions,
         notes: Notes,
     ) -> Self {
         RowSource {
@@ -73,17 +78,30 @@ impl RowSource {
             metrics: ExecutionPlanMetricsSet::new(),
             notes,
             label,
+            on_error: options.on_error,
+            rejects: Arc::new(Rejects::counted(options.max_rejects)),
         }
     }
 
     fn request(&self) -> Result<ReadRequest> {
         let indices = &self.projection.file_indices;
         let schema: Schema = self.table_schema.file_schema().project(indices)?;
+        // Whether a row is left out must not depend on the columns that a statement asks for.
+        let others = (0..self.wanted.len()).filter(|idx| !indices.contains(idx));
+        let checked = others
+            .filter(|_| self.on_error == OnError::Reject)
+            .filter_map(|idx| match &self.wanted[idx] {
+                Wanted::Column(spec) => Some(spec.clone()),
+                Wanted::RowNumber => None,
+            })
+            .collect();
         Ok(ReadRequest {
             dataset: self.dataset,
             schema: Arc::new(schema),
             columns: indices.iter().map(|&idx| self.wanted[idx].clone()).collect(),
             batch_rows: self.batch_rows,
+            checked,
+            rejects: Arc::clone(&self.rejects),
             notes: self.notes.clone(),
         })
     }

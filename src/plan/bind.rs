@@ -31,6 +31,33 @@ pub struct Source {
     pub locations: Vec<String>,
     /// The options.
     pub options: ReadOptions,
+    /// What the statement wants of it.
+    pub purpose: Purpose,
+}
+
+/// What a statement wants of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its rows.
+    Read,
+    /// How its files are written: `sniff('path')`.
+    Sniff,
+    /// What cannot be read: `rejects('path')`.
+    Rejects,
+    /// All that is wrong with it: `check('path')`.
+    Check,
+}
+
+impl Purpose {
+    /// The purpose of a function that is about files and not their rows.
+    fn of_function(name: &str) -> Option<Self> {
+        match name {
+            "sniff" => Some(Purpose::Sniff),
+            "rejects" => Some(Purpose::Rejects),
+            "check" => Some(Purpose::Check),
+            _ => None,
+        }
+    }
 }
 
 /// What binding needs to know.
@@ -126,10 +153,18 @@ impl Binder<'_> {
             return Ok(());
         }
         let TableFactor::Table { name, alias, args, .. } = table else { return Ok(()) };
+        let mut purpose = Purpose::Read;
         let (locations, options) = match args {
             Some(args) => {
                 let function = name.to_string().to_lowercase();
-                let Some(options) = ReadOptions::for_function(&function) else { return Ok(()) };
+                let options = if let Some(found) = Purpose::of_function(&function) {
+                    purpose = found;
+                    ReadOptions::default()
+                } else if let Some(options) = ReadOptions::for_function(&function) {
+                    options
+                } else {
+                    return Ok(());
+                };
                 self.call(&function, &args.args, options)?
             }
             None => match self.location_of(name)? {
@@ -145,15 +180,16 @@ impl Binder<'_> {
                 at: None,
             });
         }
-        *name = ObjectName::from(vec![Ident::with_quote('"', self.add(locations, options))]);
+        *name =
+            ObjectName::from(vec![Ident::with_quote('"', self.add(locations, options, purpose))]);
         *args = None;
         Ok(())
     }
 
     /// The table that stands for a location; the same location twice is one table.
-    fn add(&mut self, locations: Vec<String>, options: ReadOptions) -> String {
+    fn add(&mut self, locations: Vec<String>, options: ReadOptions, purpose: Purpose) -> String {
         let same = |source: &&Source| {
-            source.locations == locations
+            (&source.locations, source.purpose) == (&locations, purpose)
                 && format!("{:?}", source.options) == format!("{options:?}")
         };
         if let Some(known) = self.sources.iter().find(same) {
@@ -161,7 +197,7 @@ impl Binder<'_> {
         }
         let id = (self.context.next_id)();
         let table = format!("__swath_{id}");
-        self.sources.push(Source { id, table: table.clone(), locations, options });
+        self.sources.push(Source { id, table: table.clone(), locations, options, purpose });
         table
     }
 

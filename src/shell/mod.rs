@@ -123,7 +123,7 @@ impl Shell<'_> {
                 table: self.settings.table.clone(),
             };
             match job.run(&statement, &self.settings.report, self.interrupt) {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Failure::ClosedPipe) => return,
                 Err(Failure::Error(error)) => {
                     self.settings.report.error(&error, Some(text));

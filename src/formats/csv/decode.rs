@@ -221,6 +221,11 @@ impl ColumnBuilder {
         true
     }
 
+    /// Forgets all values since the last call of `finish`.
+    pub(crate) fn clear(&mut self) {
+        *self = ColumnBuilder::new(self.spec.clone());
+    }
+
     /// The array of all values since the last call.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let wanted = &self.spec.data_type;

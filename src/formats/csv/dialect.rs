@@ -2,6 +2,7 @@
 
 use encoding_rs::Encoding;
 
+use super::reject::OnError;
 use crate::error::{Error, Result};
 
 /// The writing of one CSV file, found by sniffing or given by the user.
@@ -78,6 +79,10 @@ pub struct CsvOptions {
     pub date_format: Option<String>,
     /// `ragged`: what to do with rows of the wrong length.
     pub ragged: Ragged,
+    /// `on_error`: what to do with values that do not fit their type.
+    pub on_error: OnError,
+    /// `max_rejects`: how many rows may be left out.
+    pub max_rejects: Option<u64>,
 }
 
 /// What to do with a row that has too few or too many fields.

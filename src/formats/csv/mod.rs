@@ -11,6 +11,7 @@ pub mod decode;
 pub mod dialect;
 pub mod reader;
 mod records;
+pub mod reject;
 mod scan;
 pub mod sniff;
 pub mod split;
@@ -40,6 +41,8 @@ pub struct CsvLayout {
     pub data_start: u64,
     /// What the user said about ragged rows.
     pub ragged: dialect::Ragged,
+    /// What the user said about values that do not fit.
+    pub on_error: reject::OnError,
 }
 
 /// How thoroughly a file is looked at.
@@ -84,6 +87,7 @@ pub fn inspect(
             dialect: sniffed.dialect,
             data_start: sniffed.data_start,
             ragged: options.ragged,
+            on_error: options.on_error,
         }),
         parquet: None,
         notes: sniffed.notes,
@@ -180,7 +184,9 @@ pub fn open(
     piece: Option<&Piece>,
     request: &Arc<ReadRequest>,
 ) -> Result<Rows> {
-    let sources: Vec<_> = request.columns.iter().map(|wanted| layout.source_of(wanted)).collect();
+    let mut sources: Vec<_> =
+        request.columns.iter().map(|wanted| layout.source_of(wanted)).collect();
+    sources.extend(request.checked.iter().map(|spec| layout.position_of(&spec.name)));
     let plain =
         layout.compression == Compression::None && csv.dialect.encoding == encoding_rs::UTF_8;
     let (start, end) = match piece {
@@ -221,6 +227,7 @@ pub fn open(
         dialect: csv.dialect.clone(),
         width: layout.columns.len(),
         ragged: csv.ragged,
+        on_error: csv.on_error,
         name: file.name.clone(),
         lines_before,
     };

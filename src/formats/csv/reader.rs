@@ -9,17 +9,21 @@
 //! Every record is cut into fields and counted, also for `count(*)`: a row of the wrong length is
 //! an error that names file, line and column, whatever the statement asks for.
 
+use std::cell::OnceCell;
 use std::io::Read;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array,
+    ArrayRef, BooleanArray, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array,
 };
+use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
 
 use super::decode::{ColumnBuilder, Misread};
 use super::dialect::{Dialect, Ragged};
 use super::records::{Field, Malformed, Tokenizer};
+use super::reject::{OnError, Reject};
 use super::scan::{Scanner, Structure};
 use crate::error::{Error, ErrorKind, Misfit, Place, Result};
 use crate::formats::{ReadRequest, Wanted};
@@ -43,6 +47,8 @@ pub struct Input {
     pub width: usize,
     /// What to do with records of another width.
     pub ragged: Ragged,
+    /// What to do with what cannot be read.
+    pub on_error: OnError,
     /// The name of the file for errors.
     pub name: String,
     /// Counts the newlines before `start`; asked only for an error's line number.
@@ -70,6 +76,10 @@ pub struct CsvReader {
     /// Newlines between `input.start` and `buffer[0]`.
     lines_dropped: u64,
     row_number: i64,
+    /// Rows of the current batch that are left out at its end.
+    bad_rows: Vec<usize>,
+    /// See [`Input::lines_before`]; counted once.
+    lines_before: OnceCell<u64>,
 }
 
 /// What the scanner found in the buffer, and how much of it has been used.
@@ -94,11 +104,13 @@ impl CsvReader {
         let columns = request
             .columns
             .iter()
+            .cloned()
+            .chain(request.checked.iter().cloned().map(Wanted::Column))
             .zip(sources)
             .map(|(wanted, source)| match (wanted, source) {
                 (Wanted::RowNumber, _) => Column::RowNumber(Int64Builder::new()),
                 (Wanted::Column(spec), Some(idx)) => {
-                    Column::Field { idx: *idx, builder: Box::new(ColumnBuilder::new(spec.clone())) }
+                    Column::Field { idx: *idx, builder: Box::new(ColumnBuilder::new(spec)) }
                 }
                 (Wanted::Column(_), None) => Column::Missing,
             })
@@ -118,6 +130,8 @@ impl CsvReader {
             buffer_start: input.start,
             lines_dropped: 0,
             row_number: 0,
+            bad_rows: Vec::new(),
+            lines_before: OnceCell::new(),
             input,
             request,
         }
@@ -126,13 +140,13 @@ impl CsvReader {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut row_count = 0;
         while row_count < self.request.batch_rows {
-            let run_len = self.take_run(self.request.batch_rows - row_count)?;
+            let run_len = self.take_run(row_count)?;
             row_count += run_len;
             if run_len > 0 {
                 continue;
             }
             let Some(record_len) = self.next_record()? else { break };
-            if self.take_record()? {
+            if self.take_record(row_count)? {
                 row_count += 1;
             }
             self.position += record_len;
@@ -141,22 +155,31 @@ impl CsvReader {
         if row_count == 0 {
             return Ok(None);
         }
-        Counts::bump(&self.request.notes.counts().rows_read, row_count as u64);
         let schema = Arc::clone(&self.request.schema);
         let arrays = self.finish_columns(&schema, row_count)?;
         let options = RecordBatchOptions::new().with_row_count(Some(row_count));
-        RecordBatch::try_new_with_options(schema, arrays, &options)
-            .map(Some)
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+        let internal = |error: ArrowError| Error::new(ErrorKind::Internal, error.to_string());
+        let mut batch =
+            RecordBatch::try_new_with_options(schema, arrays, &options).map_err(internal)?;
+        if !self.bad_rows.is_empty() {
+            let mut is_good = vec![true; row_count];
+            self.bad_rows.drain(..).for_each(|row| is_good[row] = false);
+            let good = BooleanArray::from(is_good);
+            self.request.rejects.count_rows(good.false_count() as u64)?;
+            batch = filter_record_batch(&batch, &good).map_err(internal)?;
+        }
+        Counts::bump(&self.request.notes.counts().rows_read, batch.num_rows() as u64);
+        Ok(Some(batch))
     }
 
-    /// Takes a run of well-formed records of the right width, `len_max` at most, column by column;
-    /// 0 where the next record must be read by itself, or is not wholly in the buffer.
-    fn take_run(&mut self, len_max: usize) -> Result<usize> {
-        let Some(run) = self.next_run(len_max) else { return Ok(0) };
+    /// Takes a run of well-formed records of the right width, column by column, behind the `taken`
+    /// rows of the batch; 0 where the next record must be read by itself, or is not wholly here.
+    fn take_run(&mut self, taken: usize) -> Result<usize> {
+        let Some(run) = self.next_run(self.request.batch_rows - taken) else { return Ok(0) };
         let records = &self.scanned.structure.records[run.clone()];
         let mut row_count = records.len();
-        let mut misread = None;
+        let stops = self.input.on_error == OnError::Error;
+        let mut misreads = Vec::new();
         for (column_idx, column) in self.columns.iter_mut().enumerate() {
             match column {
                 Column::Missing => {}
@@ -175,25 +198,27 @@ impl CsvReader {
                         let field = fields.get(record);
                         let value = self.tokenizer.value(fields.text, field);
                         if let Err(error) = builder.push(&value, field.quoted) {
-                            // Only what stands in an earlier record can come before this error.
-                            row_count = row;
-                            misread = Some((error, column_idx, field, record));
-                            break;
+                            if stops {
+                                // Only an earlier record can hold what comes before this error.
+                                row_count = row;
+                                misreads.clear();
+                            }
+                            misreads.push((error, column_idx, field, record));
+                            if stops {
+                                break;
+                            }
+                            builder.push_null();
                         }
                     }
                 }
             }
         }
-        if let Some((misread, column_idx, field, record)) = misread
-            && let Column::Field { builder, .. } = &self.columns[column_idx]
-        {
+        for (misread, column_idx, field, record) in misreads {
             self.position = self.scanned.record_start(record);
-            let text = &self.buffer[self.scanned.start..self.filled];
-            let value = self.tokenizer.value(text, field).into_owned();
             let start = self.scanned.start + field.start - self.position;
-            let spec = builder.spec().clone();
-            let text = String::from_utf8_lossy(&value).into_owned();
-            return Err(self.misread(misread, &spec, Field { start, ..field }, &text));
+            let end = self.scanned.start + field.end - self.position;
+            let row = taken + record - run.start;
+            self.take_misread(misread, column_idx, Field { start, end, ..field }, row)?;
         }
         self.row_number += row_count as i64;
         self.scanned.used_count = run.end;
@@ -261,7 +286,15 @@ impl CsvReader {
                 match self.tokenizer.record(rest, self.at_end, &mut self.fields) {
                     Ok(Some(len)) => return Ok(Some(len)),
                     Ok(None) => {}
-                    Err(malformed) => return Err(self.malformed(malformed)),
+                    Err(malformed) => {
+                        let end = memchr::memchr(self.input.dialect.newline, rest);
+                        if end.is_some() || self.at_end {
+                            self.reject_record(self.malformed(malformed))?;
+                            // Its quotes say nothing: the next line is the next record.
+                            self.position = end.map_or(self.filled, |end| self.position + end + 1);
+                            continue;
+                        }
+                    }
                 }
             }
             self.fill()?;
@@ -301,8 +334,9 @@ impl CsvReader {
         Ok(())
     }
 
-    /// Takes the record in `self.fields` into the columns; returns false if it is no row.
-    fn take_record(&mut self) -> Result<bool> {
+    /// Takes the record in `self.fields` into the columns, as row `row` of the batch; returns false
+    /// if it is no row.
+    fn take_record(&mut self, row: usize) -> Result<bool> {
         if self.fields.len() != self.input.width && !self.mend_width()? {
             return Ok(false);
         }
@@ -312,7 +346,8 @@ impl CsvReader {
         let row_number = self.row_number;
         self.row_number += 1;
         let record = &self.buffer[self.position..self.filled];
-        for column in &mut self.columns {
+        let mut misreads = Vec::new();
+        for (column_idx, column) in self.columns.iter_mut().enumerate() {
             match column {
                 Column::Missing => {}
                 Column::RowNumber(builder) => builder.append_value(row_number),
@@ -323,14 +358,81 @@ impl CsvReader {
                     };
                     let value = self.tokenizer.value(record, field);
                     if let Err(misread) = builder.push(&value, field.quoted) {
-                        let spec = builder.spec().clone();
-                        let text = String::from_utf8_lossy(&value).into_owned();
-                        return Err(self.misread(misread, &spec, field, &text));
+                        builder.push_null();
+                        misreads.push((misread, column_idx, field));
                     }
                 }
             }
         }
+        for (misread, column_idx, field) in misreads {
+            self.take_misread(misread, column_idx, field, row)?;
+        }
         Ok(true)
+    }
+
+    /// Deals with a value that does not fit its column, in the record at `position`.
+    fn take_misread(
+        &mut self,
+        misread: Misread,
+        column_idx: usize,
+        field: Field,
+        row: usize,
+    ) -> Result<()> {
+        let Column::Field { builder, .. } = &self.columns[column_idx] else { return Ok(()) };
+        let spec = builder.spec().clone();
+        let record = &self.buffer[self.position..self.filled];
+        let text = String::from_utf8_lossy(&self.tokenizer.value(record, field)).into_owned();
+        let error = self.misread(misread, &spec, field, &text);
+        let expected = crate::sql_type::sql_type_name(&spec.data_type);
+        match self.input.on_error {
+            OnError::Error => return Err(error),
+            OnError::Null => {
+                let subject = format!("`{}` is no {expected}: read as NULL", spec.name);
+                let place = self.place(self.position, field.start);
+                self.request.notes.tally(NoteKind::Rejected, &subject, 1, || place.to_string());
+            }
+            OnError::Reject => {
+                if self.bad_rows.last() != Some(&row) {
+                    self.bad_rows.push(row);
+                }
+                self.reject(&error, Some((spec.name, expected, text)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts and keeps what an error would have said.
+    fn reject(&self, error: &Error, value: Option<(String, String, String)>) {
+        let (line, position) = match error.place() {
+            Some(Place::File { line, column, .. }) => (*line, *column),
+            _ => (None, None),
+        };
+        let (column, expected, text) = match value {
+            Some((column, expected, text)) => (Some(column), Some(expected), Some(text)),
+            None => (None, None, None),
+        };
+        let subject = format!("{}: left out what cannot be read", self.input.name);
+        self.request.notes.tally(NoteKind::Rejected, &subject, 1, || {
+            format!("line {}: {}", line.unwrap_or(0), error.message())
+        });
+        self.request.rejects.push(Reject {
+            file: self.input.name.clone(),
+            line,
+            position,
+            column,
+            expected,
+            text,
+            reason: error.message().to_string(),
+        });
+    }
+
+    /// Leaves out a whole record, where the user asked for it.
+    fn reject_record(&self, error: Error) -> Result<()> {
+        if self.input.on_error != OnError::Reject {
+            return Err(error);
+        }
+        self.reject(&error, None);
+        self.request.rejects.count_rows(1)
     }
 
     fn is_blank(&self) -> bool {
@@ -393,7 +495,8 @@ impl CsvReader {
                 self.input.name
             ))
         };
-        Err(error)
+        self.reject_record(error)?;
+        Ok(false)
     }
 
     fn note_tally(&self, kind: NoteKind, subject: &str, line: u64) {
@@ -421,6 +524,12 @@ impl CsvReader {
     }
 
     fn finish_columns(&mut self, schema: &SchemaRef, row_count: usize) -> Result<Vec<ArrayRef>> {
+        for column in &mut self.columns[schema.fields().len()..] {
+            // Read only to be checked.
+            if let Column::Field { builder, .. } = column {
+                builder.clear();
+            }
+        }
         self.columns
             .iter_mut()
             .zip(schema.fields())
@@ -438,7 +547,10 @@ impl CsvReader {
     fn line_of(&self, position: usize) -> u64 {
         let here =
             memchr::memchr_iter(self.input.dialect.newline, &self.buffer[..position]).count();
-        (self.input.lines_before)() + self.lines_dropped + here as u64 + 1
+        self.lines_before.get_or_init(|| (self.input.lines_before)())
+            + self.lines_dropped
+            + here as u64
+            + 1
     }
 
     /// The place of the byte `at` of the record that starts at `record` in the buffer.
@@ -588,6 +700,7 @@ impl Iterator for CsvReader {
 mod tests {
     use super::*;
     use crate::formats::csv::decode::ColumnSpec;
+    use crate::formats::csv::reject::Rejects;
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
     /// Hands out a few bytes at a time, so that buffers end anywhere.
@@ -600,8 +713,11 @@ mod tests {
         }
     }
 
+    type How = (Ragged, OnError);
+
     /// All rows as text, or the error with its place.
-    fn read(text: &str, step: usize, end: u64, ragged: Ragged, with_scanner: bool) -> String {
+    fn read(text: &str, step: usize, end: u64, how: How, with_scanner: bool) -> String {
+        let (ragged, on_error) = how;
         let names = ["a", "b", "c"];
         let types = [DataType::Int64, DataType::Utf8View, DataType::Float64];
         let fields: Vec<_> = names
@@ -621,6 +737,8 @@ mod tests {
             schema: Arc::new(Schema::new(fields)),
             columns,
             batch_rows: 3,
+            checked: Vec::new(),
+            rejects: Arc::new(Rejects::listed()),
             notes: crate::notes::Notes::default(),
         };
         let input = Input {
@@ -630,10 +748,12 @@ mod tests {
             dialect: Dialect::default(),
             width: 3,
             ragged,
+            on_error,
             name: "f.csv".into(),
             lines_before: Box::new(|| 0),
         };
         let sources = [Some(0), Some(1), Some(2), None];
+        let rejects = Arc::clone(&request.rejects);
         let mut reader = CsvReader::new(input, Arc::new(request), &sources);
         if !with_scanner {
             reader.scanner = None;
@@ -649,7 +769,7 @@ mod tests {
                 Err(error) => shown = format!("{error:?}"),
             }
         }
-        shown
+        format!("{shown}{:?}", rejects.sorted())
     }
 
     /// The scanner changes how fast a file is read, never what is read.
@@ -682,9 +802,12 @@ mod tests {
             let text: String = (0..random(40)).map(|_| PIECES[random(kinds)]).collect();
             let end = if round % 3 == 0 { random(text.len() + 1) as u64 } else { u64::MAX };
             let ragged = if round % 2 == 0 { Ragged::Pad } else { Ragged::Error };
-            let expected = read(&text, usize::MAX, end, ragged, false);
-            for step in [1, 7, 64, usize::MAX] {
-                assert_eq!(read(&text, step, end, ragged, true), expected, "{text:?} by {step}");
+            for on_error in [OnError::Error, OnError::Null, OnError::Reject] {
+                let how = (ragged, on_error);
+                let expected = read(&text, usize::MAX, end, how, false);
+                for step in [1, 7, 64, usize::MAX] {
+                    assert_eq!(read(&text, step, end, how, true), expected, "{text:?} by {step}");
+                }
             }
         }
     }

@@ -1,0 +1,146 @@
+//! What was found out about each file of a dataset, as a table: `FROM sniff('path')`.
+//!
+//! One row for each file, and in it the call of `read_csv` that reads the file in just this way,
+//! whatever it holds tomorrow.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::error::ArrowError;
+
+use super::Dataset;
+use crate::formats::csv::CsvLayout;
+use crate::formats::csv::decode::ColumnSpec;
+use crate::formats::csv::value::DateOrder;
+use crate::formats::{FileLayout, Found};
+use crate::sql_type::sql_type_name;
+
+/// The table: one row for each file, in path order; what does not apply to a format is NULL.
+///
+/// # Errors
+/// None that a user can cause.
+pub fn sniffed(dataset: &Dataset) -> Result<RecordBatch, ArrowError> {
+    let rows: Vec<_> = dataset
+        .files
+        .iter()
+        .map(|file| (file.source.name.as_str(), file.layout.as_ref().map(AsRef::as_ref)))
+        .collect();
+    let text = |of: &dyn Fn(&FileLayout) -> Option<String>| -> ArrayRef {
+        let values = rows.iter().map(|(_, layout)| layout.ok().and_then(of));
+        Arc::new(values.collect::<StringArray>())
+    };
+    let csv = |of: &dyn Fn(&CsvLayout) -> Option<String>| -> ArrayRef {
+        text(&|layout| layout.csv.as_ref().and_then(of))
+    };
+    let byte = |byte: Option<u8>| byte.map(|byte| char::from(byte).to_string());
+    let header: BooleanArray =
+        rows.iter().map(|(_, layout)| Some(layout.ok()?.csv.as_ref()?.dialect.header)).collect();
+    let skip: Int64Array = rows
+        .iter()
+        .map(|(_, layout)| Some(layout.ok()?.csv.as_ref()?.dialect.skip_lines as i64))
+        .collect();
+    let notes: StringArray = rows.iter().map(|(_, layout)| Some(notes_of(*layout))).collect();
+    let calls: StringArray = rows
+        .iter()
+        .map(|(name, layout)| {
+            let layout = layout.ok()?;
+            Some(call(name, layout, layout.csv.as_ref()?, &dataset.columns))
+        })
+        .collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("file", Arc::new(rows.iter().map(|(name, _)| Some(*name)).collect::<StringArray>())),
+        ("format", text(&|layout| Some(layout.format.to_string()))),
+        ("compression", text(&|layout| Some(format!("{:?}", layout.compression).to_lowercase()))),
+        ("encoding", csv(&|csv| Some(csv.dialect.encoding.name().to_lowercase()))),
+        ("delim", csv(&|csv| byte(csv.dialect.delimiter))),
+        ("quote", csv(&|csv| byte(csv.dialect.quote))),
+        ("escape", csv(&|csv| byte(csv.dialect.escape))),
+        ("comment", csv(&|csv| byte(csv.dialect.comment))),
+        ("header", Arc::new(header)),
+        ("skip", Arc::new(skip)),
+        ("columns", text(&|layout| Some(columns_of(layout)))),
+        ("notes", Arc::new(notes)),
+        ("call", Arc::new(calls)),
+    ];
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, name != "file")),
+    )
+}
+
+fn notes_of(layout: Result<&FileLayout, &crate::error::Error>) -> String {
+    match layout {
+        Ok(layout) => {
+            let notes = layout.notes.iter().map(|(_, message)| message.as_str());
+            notes.collect::<Vec<_>>().join("; ")
+        }
+        Err(error) => format!("cannot be read: {}", error.message()),
+    }
+}
+
+/// Names and types by the file's own values: `a BIGINT, b VARCHAR`.
+fn columns_of(layout: &FileLayout) -> String {
+    let columns = layout.columns.iter().map(|column| {
+        let data_type = match &column.found {
+            Found::Typed(data_type) => data_type.clone(),
+            Found::Sniffed(evidence) => evidence.decide().data_type,
+        };
+        format!("{} {}", column.name, sql_type_name(&data_type))
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The call that reads the file as it was sniffed, with the types of the whole dataset.
+fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]) -> String {
+    let dialect = &csv.dialect;
+    let mut options = Vec::new();
+    let byte = |byte: Option<u8>| byte.map_or(String::new(), |byte| char::from(byte).to_string());
+    if let Some(delimiter) = dialect.delimiter {
+        options.push(format!("delim => {}", literal(&byte(Some(delimiter)))));
+    }
+    options.push(format!("quote => {}", literal(&byte(dialect.quote))));
+    if dialect.escape.is_some() {
+        options.push(format!("escape => {}", literal(&byte(dialect.escape))));
+    }
+    if dialect.comment.is_some() {
+        options.push(format!("comment => {}", literal(&byte(dialect.comment))));
+    }
+    options.push(format!("header => {}", dialect.header));
+    if dialect.skip_lines > 0 {
+        options.push(format!("skip => {}", dialect.skip_lines));
+    }
+    if dialect.encoding != encoding_rs::UTF_8 {
+        let encoding = dialect.encoding.name().to_lowercase();
+        options.push(format!("encoding => {}", literal(&encoding)));
+    }
+    let types: Vec<_> = columns
+        .iter()
+        .filter(|spec| can_be_named(spec) && has_column(layout, &spec.name))
+        .map(|spec| format!("{}: '{}'", literal(&spec.name), sql_type_name(&spec.data_type)))
+        .collect();
+    if !types.is_empty() {
+        options.push(format!("types => {{{}}}", types.join(", ")));
+    }
+    format!("read_csv({}, {})", literal(name), options.join(", "))
+}
+
+fn has_column(layout: &FileLayout, name: &str) -> bool {
+    let lower = name.to_lowercase();
+    layout.columns.iter().any(|column| column.name.to_lowercase() == lower)
+}
+
+/// Whether the type's name says all: a date's order and nanoseconds are left to sniffing.
+fn can_be_named(spec: &ColumnSpec) -> bool {
+    match spec.data_type {
+        DataType::Date32 => spec.order == DateOrder::Iso,
+        DataType::Timestamp(unit, _) => {
+            spec.order == DateOrder::Iso && unit == TimeUnit::Microsecond
+        }
+        _ => true,
+    }
+}
+
+/// A text as SQL writes it.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
