@@ -137,6 +137,9 @@ fn exit_codes_say_whose_turn_it_is() {
     let endless = "SELECT count(*) FROM generate_series(1, 100000000000) t(v) WHERE v % 7 = 8";
     assert_eq!(code(&["--timeout", "50ms", endless]), 4);
     assert_eq!(code(&["--help"]), 0);
+    assert_eq!(code(&["check", "testdata/sales"]), 0);
+    assert_eq!(code(&["check", "testdata/sales", "testdata/traps/ragged.csv"]), 3);
+    assert_eq!(code(&["check", "testdata/nothing"]), 3);
 }
 
 #[test]

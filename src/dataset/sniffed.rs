@@ -94,7 +94,11 @@ fn columns_of(layout: &FileLayout) -> String {
 fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]) -> String {
     let dialect = &csv.dialect;
     let mut options = Vec::new();
-    let byte = |byte: Option<u8>| byte.map_or(String::new(), |byte| char::from(byte).to_string());
+    let byte = |byte: Option<u8>| match byte {
+        Some(b'\t') => r"\t".to_string(),
+        Some(byte) => char::from(byte).to_string(),
+        None => String::new(),
+    };
     if let Some(delimiter) = dialect.delimiter {
         options.push(format!("delim => {}", literal(&byte(Some(delimiter)))));
     }
