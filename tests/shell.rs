@@ -55,8 +55,12 @@ fn ctrl_c_stops_the_statement_and_not_the_shell() {
     assert!(stopped);
     // What is typed before the prompt is there may be lost, as in any line editor.
     shell.exp_string("swath> ").expect("a prompt");
-    send(&mut shell, "SELECT 'still ' || 'here' AS x;");
-    shell.exp_string("still here").expect("the shell lives on");
+    // A Ctrl-C that was sent too early may arrive only now and clear the line: then it is typed again.
+    let lives_on = (0..5).any(|_| {
+        send(&mut shell, "SELECT 'still ' || 'here' AS x;");
+        shell.exp_string("still here").is_ok()
+    });
+    assert!(lives_on);
     shell.exp_string("swath> ").expect("a prompt");
     send(&mut shell, ".quit");
     shell.exp_eof().expect("the end");
