@@ -94,6 +94,13 @@ impl ReadOptions {
         parse_type: &dyn Fn(&str) -> Result<DataType>,
     ) -> Result<()> {
         let lower = name.to_lowercase();
+        if matches!(lower.as_str(), "on_error" | "max_rejects")
+            && let Some(format @ (Format::Json | Format::Parquet | Format::Arrow)) =
+                self.format.format
+        {
+            return Err(Error::sql(format!("{name} is not supported for {format} files"))
+                .hint("to see what cannot be read: FROM check('path')"));
+        }
         let csv = &mut self.format.csv;
         match lower.as_str() {
             "delim" | "sep" | "delimiter" => {
