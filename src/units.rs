@@ -1,4 +1,4 @@
-//! Sizes, durations and counts as people write and read them.
+//! Sizes, durations and counts as people write and read them, texts as SQL does.
 
 use std::time::Duration;
 
@@ -95,6 +95,11 @@ pub fn show_counted(count: u64, noun: &str) -> String {
 /// Shows a duration in seconds with three decimals: `1.234 s`.
 pub fn show_seconds(duration: Duration) -> String {
     format!("{:.3} s", duration.as_secs_f64())
+}
+
+/// A text as SQL writes it, in single quotes.
+pub fn show_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

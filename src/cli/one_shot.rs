@@ -7,6 +7,7 @@ use super::args::Args;
 use crate::console::{Failure, Interrupt, Job, Settings};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::units::show_literal;
 
 /// Runs everything that the arguments name; errors are shown here, where the text is known.
 ///
@@ -67,8 +68,8 @@ fn checked_paths(args: &Args) -> Option<&[String]> {
 fn texts(args: &Args) -> Result<Vec<String>> {
     let mut texts = match checked_paths(args) {
         Some(paths) => {
-            let quoted = paths.iter().map(|path| path.replace('\'', "''"));
-            quoted.map(|path| format!("SELECT * FROM check('{path}')")).collect()
+            let literals = paths.iter().map(|path| show_literal(path));
+            literals.map(|path| format!("SELECT * FROM check({path})")).collect()
         }
         None => args.sql.clone(),
     };

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::error::ArrowError;
 
 use super::{Dataset, DatasetFile, table};
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::formats::csv::reject::{Reject, Rejects};
 use crate::formats::{Format, ReadRequest, Wanted};
 use crate::notes::NoteKind;
@@ -39,7 +39,7 @@ pub fn pass(dataset: &Dataset, thread_count: usize) -> Vec<Reject> {
             scope.spawn(|| {
                 while let Some(file) = dataset.files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Some(error) = read_through(file, &request) {
-                        rejects.push(of_file(file, &error));
+                        rejects.push(Reject::of(&file.source.name, &error));
                     }
                 }
             });
@@ -65,22 +65,6 @@ fn read_through(file: &DatasetFile, request: &Arc<ReadRequest>) -> Option<Error>
         .unwrap_or_else(|_| Some(Error::data("the file makes no sense to its reader")))
 }
 
-fn of_file(file: &DatasetFile, error: &Error) -> Reject {
-    let (line, position) = match error.place() {
-        Some(Place::File { line, column, .. }) => (*line, *column),
-        _ => (None, None),
-    };
-    Reject {
-        file: file.source.name.clone(),
-        line,
-        position,
-        column: None,
-        expected: None,
-        text: None,
-        reason: error.message().to_string(),
-    }
-}
-
 /// The rejects as a table.
 ///
 /// # Errors
@@ -102,20 +86,7 @@ pub fn rejects_table(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
 /// # Errors
 /// None that a user can cause.
 pub fn findings_table(dataset: &Dataset, rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
-    struct Finding {
-        kind: &'static str,
-        reject: Reject,
-    }
-    let about_all = |reason: String| Reject {
-        file: String::new(),
-        line: None,
-        position: None,
-        column: None,
-        expected: None,
-        text: None,
-        reason,
-    };
-    let mut findings: Vec<Finding> = dataset
+    let mut findings: Vec<(&str, Reject)> = dataset
         .notes
         .list()
         .into_iter()
@@ -123,25 +94,24 @@ pub fn findings_table(dataset: &Dataset, rejects: &[Reject]) -> Result<RecordBat
         .filter(|note| {
             !matches!(note.kind, NoteKind::Rejected | NoteKind::Skipped | NoteKind::NullWord)
         })
-        .map(|note| Finding { kind: note.kind.name(), reject: about_all(note.message) })
+        .map(|note| (note.kind.name(), Reject { reason: note.message, ..Reject::default() }))
         .collect();
-    findings.extend(rejects.iter().map(|reject| Finding {
-        kind: match (&reject.column, reject.line) {
+    findings.extend(rejects.iter().map(|reject| {
+        let kind = match (&reject.column, reject.line) {
             (Some(_), _) => "value",
             (None, Some(_)) => "row",
             (None, None) => "file",
-        },
-        reject: reject.clone(),
+        };
+        (kind, reject.clone())
     }));
-    let file =
-        |finding: &Finding| Some(finding.reject.file.clone()).filter(|file| !file.is_empty());
     RecordBatch::try_from_iter_with_nullable([
-        ("kind", texts(&findings, |finding| Some(finding.kind.to_string())), true),
-        ("file", texts(&findings, file), true),
-        ("line", numbers(&findings, |finding| finding.reject.line), true),
-        ("position", numbers(&findings, |finding| finding.reject.position), true),
-        ("column", texts(&findings, |finding| finding.reject.column.clone()), true),
-        ("finding", texts(&findings, |finding| Some(finding.reject.reason.clone())), true),
+        ("kind", texts(&findings, |(kind, _)| Some((*kind).to_string())), true),
+        // What is about all files names none.
+        ("file", texts(&findings, |(_, at)| Some(at.file.clone()).filter(|f| !f.is_empty())), true),
+        ("line", numbers(&findings, |(_, at)| at.line), true),
+        ("position", numbers(&findings, |(_, at)| at.position), true),
+        ("column", texts(&findings, |(_, at)| at.column.clone()), true),
+        ("finding", texts(&findings, |(_, at)| Some(at.reason.clone())), true),
     ])
 }
 

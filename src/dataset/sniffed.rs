@@ -15,6 +15,7 @@ use crate::formats::csv::decode::ColumnSpec;
 use crate::formats::csv::value::DateOrder;
 use crate::formats::{FileLayout, Found};
 use crate::sql_type::sql_type_name;
+use crate::units::show_literal;
 
 /// The table: one row for each file, in path order; what does not apply to a format is NULL.
 ///
@@ -95,19 +96,19 @@ fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]
     let dialect = &csv.dialect;
     let mut options = Vec::new();
     let byte = |byte: Option<u8>| match byte {
-        Some(b'\t') => r"\t".to_string(),
-        Some(byte) => char::from(byte).to_string(),
-        None => String::new(),
+        Some(b'\t') => show_literal(r"\t"),
+        Some(byte) => show_literal(&char::from(byte).to_string()),
+        None => show_literal(""),
     };
-    if let Some(delimiter) = dialect.delimiter {
-        options.push(format!("delim => {}", literal(&byte(Some(delimiter)))));
+    if dialect.delimiter.is_some() {
+        options.push(format!("delim => {}", byte(dialect.delimiter)));
     }
-    options.push(format!("quote => {}", literal(&byte(dialect.quote))));
+    options.push(format!("quote => {}", byte(dialect.quote)));
     if dialect.escape.is_some() {
-        options.push(format!("escape => {}", literal(&byte(dialect.escape))));
+        options.push(format!("escape => {}", byte(dialect.escape)));
     }
     if dialect.comment.is_some() {
-        options.push(format!("comment => {}", literal(&byte(dialect.comment))));
+        options.push(format!("comment => {}", byte(dialect.comment)));
     }
     options.push(format!("header => {}", dialect.header));
     if dialect.skip_lines > 0 {
@@ -115,22 +116,17 @@ fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]
     }
     if dialect.encoding != encoding_rs::UTF_8 {
         let encoding = dialect.encoding.name().to_lowercase();
-        options.push(format!("encoding => {}", literal(&encoding)));
+        options.push(format!("encoding => {}", show_literal(&encoding)));
     }
     let types: Vec<_> = columns
         .iter()
-        .filter(|spec| can_be_named(spec) && has_column(layout, &spec.name))
-        .map(|spec| format!("{}: '{}'", literal(&spec.name), sql_type_name(&spec.data_type)))
+        .filter(|spec| can_be_named(spec) && layout.position_of(&spec.name).is_some())
+        .map(|spec| format!("{}: '{}'", show_literal(&spec.name), sql_type_name(&spec.data_type)))
         .collect();
     if !types.is_empty() {
         options.push(format!("types => {{{}}}", types.join(", ")));
     }
-    format!("read_csv({}, {})", literal(name), options.join(", "))
-}
-
-fn has_column(layout: &FileLayout, name: &str) -> bool {
-    let lower = name.to_lowercase();
-    layout.columns.iter().any(|column| column.name.to_lowercase() == lower)
+    format!("read_csv({}, {})", show_literal(name), options.join(", "))
 }
 
 /// Whether the type's name says all: a date's order and nanoseconds are left to sniffing.
@@ -142,9 +138,4 @@ fn can_be_named(spec: &ColumnSpec) -> bool {
         }
         _ => true,
     }
-}
-
-/// A text as SQL writes it.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

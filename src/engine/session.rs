@@ -291,8 +291,8 @@ impl Session {
     /// # Errors
     /// When the location cannot be read.
     pub fn register(&self, name: &str, location: &str) -> Result<()> {
-        let location = location.replace('\'', "''");
-        let sql = format!("CREATE OR REPLACE VIEW \"{name}\" AS SELECT * FROM '{location}'");
+        let location = crate::units::show_literal(location);
+        let sql = format!("CREATE OR REPLACE VIEW \"{name}\" AS SELECT * FROM {location}");
         self.query(&sql).map(drop)
     }
 

@@ -98,13 +98,14 @@ impl FileLayout {
                 .is_some_and(|csv| csv.dialect.is_splittable() && csv.dialect.escape.is_none())
     }
 
-    /// The position in the file of a wanted column; names match without regard to case.
+    /// The position in the file of a wanted column.
     fn source_of(&self, wanted: &Wanted) -> Option<usize> {
         let Wanted::Column(spec) = wanted else { return None };
         self.position_of(&spec.name)
     }
 
-    fn position_of(&self, name: &str) -> Option<usize> {
+    /// The position of a column in the file; names match without regard to case.
+    pub fn position_of(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name).or_else(|| {
             let lower = name.to_lowercase();
             self.columns.iter().position(|column| column.name.to_lowercase() == lower)

@@ -216,7 +216,7 @@ pub fn open(
         (bytes, Some(lines))
     };
     let counted = Arc::clone(file);
-    let lines_before: Box<dyn Fn() -> u64 + Send> = match skipped_lines {
+    let lines_before: Box<dyn FnOnce() -> u64 + Send> = match skipped_lines {
         Some(lines) => Box::new(move || lines),
         None => Box::new(move || count_newlines(&counted, start, newline)),
     };
@@ -229,7 +229,7 @@ pub fn open(
         ragged: csv.ragged,
         on_error: csv.on_error,
         name: file.name.clone(),
-        lines_before,
+        lines_before: reader::LinesBefore::new(lines_before),
     };
     Ok(Box::new(reader::CsvReader::new(input, Arc::clone(request), &sources)))
 }

@@ -9,7 +9,7 @@
 //! Every record is cut into fields and counted, also for `count(*)`: a row of the wrong length is
 //! an error that names file, line and column, whatever the statement asks for.
 
-use std::cell::OnceCell;
+use std::cell::LazyCell;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ const BUFFER_LEN_BYTES: usize = 256 * 1024;
 /// The longest record that is read; more is most likely a quote that was never closed.
 pub const RECORD_LEN_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// A count of newlines that is made once, when it is first needed.
+pub type LinesBefore = LazyCell<u64, Box<dyn FnOnce() -> u64 + Send>>;
+
 /// What a reader must know of the file besides its bytes.
 pub struct Input {
     /// Decoded bytes from `start` on.
@@ -52,7 +55,7 @@ pub struct Input {
     /// The name of the file for errors.
     pub name: String,
     /// Counts the newlines before `start`; asked only for an error's line number.
-    pub lines_before: Box<dyn Fn() -> u64 + Send>,
+    pub lines_before: LinesBefore,
 }
 
 /// Iterates over the batches of one file or piece.
@@ -78,8 +81,6 @@ pub struct CsvReader {
     row_number: i64,
     /// Rows of the current batch that are left out at its end.
     bad_rows: Vec<usize>,
-    /// See [`Input::lines_before`]; counted once.
-    lines_before: OnceCell<u64>,
 }
 
 /// What the scanner found in the buffer, and how much of it has been used.
@@ -131,7 +132,6 @@ impl CsvReader {
             lines_dropped: 0,
             row_number: 0,
             bad_rows: Vec::new(),
-            lines_before: OnceCell::new(),
             input,
             request,
         }
@@ -379,51 +379,38 @@ impl CsvReader {
         row: usize,
     ) -> Result<()> {
         let Column::Field { builder, .. } = &self.columns[column_idx] else { return Ok(()) };
-        let spec = builder.spec().clone();
+        let spec = builder.spec();
+        let expected = crate::sql_type::sql_type_name(&spec.data_type);
+        if self.input.on_error == OnError::Null {
+            let subject = format!("`{}` is no {expected}: read as NULL", spec.name);
+            self.request.notes.tally(NoteKind::Rejected, &subject, 1, || {
+                self.place(self.position, field.start).to_string()
+            });
+            return Ok(());
+        }
         let record = &self.buffer[self.position..self.filled];
         let text = String::from_utf8_lossy(&self.tokenizer.value(record, field)).into_owned();
-        let error = self.misread(misread, &spec, field, &text);
-        let expected = crate::sql_type::sql_type_name(&spec.data_type);
-        match self.input.on_error {
-            OnError::Error => return Err(error),
-            OnError::Null => {
-                let subject = format!("`{}` is no {expected}: read as NULL", spec.name);
-                let place = self.place(self.position, field.start);
-                self.request.notes.tally(NoteKind::Rejected, &subject, 1, || place.to_string());
-            }
-            OnError::Reject => {
-                if self.bad_rows.last() != Some(&row) {
-                    self.bad_rows.push(row);
-                }
-                self.reject(&error, Some((spec.name, expected, text)));
-            }
+        let error = self.misread(misread, spec, field, &text);
+        if self.input.on_error == OnError::Error {
+            return Err(error);
         }
+        self.reject(Reject {
+            column: Some(spec.name.clone()),
+            expected: Some(expected),
+            text: Some(text),
+            ..Reject::of(&self.input.name, &error)
+        });
+        self.bad_rows.push(row);
         Ok(())
     }
 
-    /// Counts and keeps what an error would have said.
-    fn reject(&self, error: &Error, value: Option<(String, String, String)>) {
-        let (line, position) = match error.place() {
-            Some(Place::File { line, column, .. }) => (*line, *column),
-            _ => (None, None),
-        };
-        let (column, expected, text) = match value {
-            Some((column, expected, text)) => (Some(column), Some(expected), Some(text)),
-            None => (None, None, None),
-        };
+    /// Counts and keeps what could not be read.
+    fn reject(&self, reject: Reject) {
         let subject = format!("{}: left out what cannot be read", self.input.name);
         self.request.notes.tally(NoteKind::Rejected, &subject, 1, || {
-            format!("line {}: {}", line.unwrap_or(0), error.message())
+            format!("line {}: {}", reject.line.unwrap_or(0), reject.reason)
         });
-        self.request.rejects.push(Reject {
-            file: self.input.name.clone(),
-            line,
-            position,
-            column,
-            expected,
-            text,
-            reason: error.message().to_string(),
-        });
+        self.request.rejects.push(reject);
     }
 
     /// Leaves out a whole record, where the user asked for it.
@@ -431,7 +418,7 @@ impl CsvReader {
         if self.input.on_error != OnError::Reject {
             return Err(error);
         }
-        self.reject(&error, None);
+        self.reject(Reject::of(&self.input.name, &error));
         self.request.rejects.count_rows(1)
     }
 
@@ -466,15 +453,13 @@ impl CsvReader {
         if found > width && extra_is_empty {
             let subject =
                 format!("{}: empty fields beyond the last column left out", self.input.name);
-            let line = self.line_of(self.position);
-            self.note_tally(NoteKind::Padded, &subject, line);
+            self.tally_padded(&subject);
             self.fields.truncate(width);
             return Ok(true);
         }
         if found < width && self.input.ragged == Ragged::Pad {
             let subject = format!("{}: short rows filled with NULL", self.input.name);
-            let line = self.line_of(self.position);
-            self.note_tally(NoteKind::Padded, &subject, line);
+            self.tally_padded(&subject);
             return Ok(true);
         }
         let at = self.fields.get(width).map_or(0, |field| field.start);
@@ -499,8 +484,10 @@ impl CsvReader {
         Ok(false)
     }
 
-    fn note_tally(&self, kind: NoteKind, subject: &str, line: u64) {
-        self.request.notes.tally(kind, subject, 1, || format!("line {line}"));
+    /// Counts a record that was padded or cut; only the first one's line is looked for.
+    fn tally_padded(&self, subject: &str) {
+        let line = || format!("line {}", self.line_of(self.position));
+        self.request.notes.tally(NoteKind::Padded, subject, 1, line);
     }
 
     fn report_tallies(&mut self) {
@@ -547,10 +534,7 @@ impl CsvReader {
     fn line_of(&self, position: usize) -> u64 {
         let here =
             memchr::memchr_iter(self.input.dialect.newline, &self.buffer[..position]).count();
-        self.lines_before.get_or_init(|| (self.input.lines_before)())
-            + self.lines_dropped
-            + here as u64
-            + 1
+        *self.input.lines_before + self.lines_dropped + here as u64 + 1
     }
 
     /// The place of the byte `at` of the record that starts at `record` in the buffer.
@@ -750,7 +734,7 @@ mod tests {
             ragged,
             on_error,
             name: "f.csv".into(),
-            lines_before: Box::new(|| 0),
+            lines_before: LinesBefore::new(Box::new(|| 0)),
         };
         let sources = [Some(0), Some(1), Some(2), None];
         let rejects = Arc::clone(&request.rejects);

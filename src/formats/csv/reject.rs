@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 
 /// What to do with a value that does not fit its type, and with a row of the wrong length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub enum OnError {
 }
 
 /// One thing that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reject {
     /// The file as the user knows it.
     pub file: String,
@@ -34,6 +34,18 @@ pub struct Reject {
     pub text: Option<String>,
     /// What is wrong, as the error would have said.
     pub reason: String,
+}
+
+impl Reject {
+    /// What an error says about a file.
+    pub fn of(file: &str, error: &Error) -> Self {
+        let (line, position) = match error.place() {
+            Some(Place::File { line, column, .. }) => (*line, *column),
+            _ => (None, None),
+        };
+        let (file, reason) = (file.to_string(), error.message().to_string());
+        Reject { file, line, position, reason, ..Reject::default() }
+    }
 }
 
 /// Collects the rejects of one scan; shared between its tasks.

@@ -52,14 +52,9 @@ impl Scanner {
         let delimiter = dialect.delimiter?;
         let is_plain =
             dialect.newline == b'\n' && dialect.comment.is_none() && dialect.escape.is_none();
-        let distinct = ![Some(delimiter), dialect.quote]
-            .iter()
-            .any(|byte| matches!(byte, Some(b'\n' | b'\r')));
-        (is_plain && distinct).then(|| Scanner {
-            delimiter,
-            quote: dialect.quote,
-            scan: best_scan(),
-        })
+        let ends_lines = |byte| matches!(byte, Some(b'\n' | b'\r'));
+        let is_plain = is_plain && !ends_lines(Some(delimiter)) && !ends_lines(dialect.quote);
+        is_plain.then(|| Scanner { delimiter, quote: dialect.quote, scan: best_scan() })
     }
 
     /// Scans `text`, which begins with a record; with `positions` off, fields are only counted.
