@@ -140,6 +140,7 @@ fn exit_codes_say_whose_turn_it_is() {
     assert_eq!(code(&["check", "testdata/sales"]), 0);
     assert_eq!(code(&["check", "testdata/sales", "testdata/traps/ragged.csv"]), 3);
     assert_eq!(code(&["check", "testdata/nothing"]), 3);
+    assert_eq!(code(&["check", "testdata/sales", "-c", "SELECT 1"]), 0);
 }
 
 #[test]

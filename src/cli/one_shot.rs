@@ -35,6 +35,7 @@ pub(super) fn run(
         return Err(failed(&error, None));
     }
     let last = statements.len() - 1;
+    let checked_count = checked_paths(args).map_or(0, <[String]>::len);
     let mut found_any = false;
     for (idx, (statement, text)) in statements.iter().enumerate() {
         let job = Job {
@@ -46,14 +47,15 @@ pub(super) fn run(
             table: settings.table.clone(),
         };
         match job.run(statement, &settings.report, interrupt) {
-            Ok(row_count) => found_any |= row_count > 0,
+            // The statements of `swath check` come first, one for each path.
+            Ok(row_count) => found_any |= row_count > 0 && idx < checked_count,
             // Whoever reads has seen enough.
             Err(Failure::ClosedPipe) => return Ok(()),
             Err(Failure::Error(error)) => return Err(failed(&error, Some(text))),
         }
     }
     // `swath check` is for scripts: whatever it finds makes it fail.
-    if found_any && checked_paths(args).is_some() { Err(ErrorKind::Data) } else { Ok(()) }
+    if found_any { Err(ErrorKind::Data) } else { Ok(()) }
 }
 
 /// The paths of `swath check path...`.
