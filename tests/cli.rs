@@ -274,3 +274,20 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Options of reading may be flags, for all files at once.
+#[test]
+fn flags_say_how_csv_is_written() {
+    let european = "SELECT sum(price) AS total FROM 'testdata/traps/european.csv'";
+    let flags =
+        ["--format", "csv", "--csv-delim", ";", "--csv-decimal", ",", "--csv-thousands", "."];
+    insta::assert_snapshot!(swath(&[&flags[..], &[european]].concat()).show(), @r"
+    total
+    1334.4
+    exit 0
+    ");
+    insta::assert_snapshot!(swath(&["--csv-header", "maybe", "SELECT 1"]).show(), @r#"
+    error: --csv-header: option header must be true or false, found "maybe"
+    exit 2
+    "#);
+}

@@ -45,7 +45,7 @@ fn notes_say_what_was_guessed() {
     encoding: testdata/traps/latin1.csv: read as windows-1252, a guess
     dialect: testdata/traps/preamble.csv: 2 lines before the header skipped
     renamed: testdata/traps/duplicate.csv: column 2 is a second `a`, read as `a_1`
-    date_order: `d3` holds dates, but day and month could be either way: read as text; name the order with dateformat => '%d/%m/%Y' and types => {'d3': 'DATE'}
+    date_order: `d3` holds dates, but day and month could be either way: read as text; name the order with dateformat => '%d/%m/%Y'
     null_word: `NA` and the like read as NULL in `x`: 1 time, first at testdata/traps/na.csv
     layout: 1 of 2 files lie outside the partition folders year=: NULL there, first testdata/hive/mixed/root.csv
     ");

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::dataset::options::{OPTIONS, OptionDoc};
 use crate::engine::{Param, Params};
 use crate::error::{Error, Result};
 use crate::output::Format;
@@ -78,6 +79,10 @@ pub(super) struct Args {
     /// Rows in a batch; answers do not depend on it
     #[arg(long, value_name = "COUNT", hide = true)]
     pub(super) batch_rows: Option<usize>,
+
+    /// Options of `read_csv` that hold for all files, with the flag's text
+    #[arg(skip)]
+    pub(super) csv_options: Vec<(&'static str, String)>,
 }
 
 const AFTER_HELP: &str = "\
@@ -88,6 +93,12 @@ Examples:
   zcat log.csv.gz | swath \"SELECT count(*) FROM stdin\"
 
 Exit codes: 0 done, 1 the SQL, 2 the flags, 3 the data, 4 a limit, 130 interrupted";
+
+fn given(matches: &ArgMatches) -> Vec<(&'static str, String)> {
+    csv_options()
+        .filter_map(|option| Some((option.name, matches.get_one::<String>(option.name)?.clone())))
+        .collect()
+}
 
 /// How notes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,7 +120,37 @@ pub(super) enum Color {
     Never,
 }
 
+/// The options of `read_csv` that are flags: `--csv-delim ';'`.
+fn csv_options() -> impl Iterator<Item = &'static OptionDoc> {
+    OPTIONS.iter().filter(|option| {
+        let is_alias = option.help.starts_with("another word");
+        !is_alias && (option.csv || option.name == "types")
+    })
+}
+
 impl Args {
+    /// Reads the process's arguments.
+    ///
+    /// # Errors
+    /// When they are wrong, or ask for help.
+    pub(super) fn read() -> Result<Self, clap::Error> {
+        let flags = csv_options().map(|option| {
+            Arg::new(option.name)
+                .long(format!("csv-{}", option.name.replace('_', "-")))
+                .value_name(option.value)
+                .help(option.help)
+                .allow_hyphen_values(true)
+                .hide_short_help(true)
+                .help_heading("Reading CSV, unless read_csv(...) says otherwise")
+        });
+        let mut command = Args::command().args(flags);
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut args =
+            Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        args.csv_options = given(&matches);
+        Ok(args)
+    }
+
     /// Whether there is something to run without reading a terminal or a pipe.
     pub(super) fn has_statement(&self) -> bool {
         !(self.sql.is_empty() && self.commands.is_empty() && self.files.is_empty())

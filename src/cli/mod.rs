@@ -10,12 +10,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use self::args::{Args, Color, NotesForm};
 use crate::console::{Interrupt, Report, Settings};
 use crate::engine::Engine;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::output::TableOptions;
 
 /// Rows that a table shows in a pipe: beyond, a format that streams is the better choice.
@@ -25,7 +23,7 @@ const PIPED_TABLE_ROWS_MAX: usize = 10_000;
 pub fn main() -> ExitCode {
     // A mistake of ours is reported as an error of the statement, not as a panic's text.
     std::panic::set_hook(Box::new(|_| {}));
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -75,6 +73,11 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
     }
     if let Some(rows) = args.batch_rows {
         builder = builder.batch_rows(rows);
+    }
+    for (name, value) in &args.csv_options {
+        builder = builder.csv_option(name, value).map_err(|error| {
+            Error::usage(format!("--csv-{}: {}", name.replace('_', "-"), error.message()))
+        })?;
     }
     if let Some(home) = std::env::var_os("HOME") {
         builder = builder.home(home);

@@ -29,6 +29,7 @@ pub fn pass(dataset: &Dataset, thread_count: usize) -> Vec<Reject> {
         schema: Arc::new(Schema::new(table::file_fields(&dataset.columns))),
         columns: dataset.columns.iter().cloned().map(Wanted::Column).collect(),
         batch_rows: BATCH_ROWS,
+        predicate: None,
         checked: Vec::new(),
         rejects: Arc::clone(&rejects),
         notes: dataset.notes.clone(),

@@ -26,6 +26,44 @@ pub enum OptionValue {
     Null,
 }
 
+impl OptionValue {
+    /// Reads the value of a flag: `;`, `true`, `a,b`, `id=BIGINT,day=DATE`.
+    ///
+    /// # Errors
+    /// When the option wants something else.
+    pub fn parse(option: &OptionDoc, text: &str) -> Result<Self> {
+        let wanted = match option.value {
+            "BOOL" => "true or false",
+            "MAP" => "of the form name=TYPE,name=TYPE",
+            _ => "a number",
+        };
+        let fail = || wrong(option.name, wanted, &OptionValue::Text(text.into()));
+        Ok(match option.value {
+            "BOOL" => match text {
+                "true" => OptionValue::Flag(true),
+                "false" => OptionValue::Flag(false),
+                _ => return Err(fail()),
+            },
+            "LINES" | "ROWS" | "BYTES" => OptionValue::Number(text.parse().map_err(|_| fail())?),
+            "LIST" => OptionValue::List(text.split(',').map(str::to_string).collect()),
+            "MAP" => {
+                let mut open_count = 0;
+                // The comma in DECIMAL(10,2) parts nothing.
+                let pairs = text.split(|byte| {
+                    open_count += i32::from(byte == '(') - i32::from(byte == ')');
+                    byte == ',' && open_count == 0
+                });
+                let pairs = pairs.map(|pair| {
+                    let (name, type_name) = pair.split_once('=')?;
+                    Some((name.to_string(), type_name.to_string()))
+                });
+                OptionValue::Map(pairs.collect::<Option<_>>().ok_or_else(fail)?)
+            }
+            _ => OptionValue::Text(text.to_string()),
+        })
+    }
+}
+
 /// Options of reading, whatever the format.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
@@ -39,33 +77,72 @@ pub struct ReadOptions {
     pub file_row_number: bool,
     /// `hive_partitioning => false` switches partition columns off.
     pub no_partitions: bool,
+    /// `schema => 'first'`: the columns of the first file alone.
+    pub first_schema: bool,
 }
 
-/// All options, for "did you mean" and for help.
-pub const NAMES: [&str; 23] = [
-    "all_varchar",
-    "columns",
-    "comment",
-    "dateformat",
-    "decimal",
-    "delim",
-    "delimiter",
-    "encoding",
-    "escape",
-    "file_row_number",
-    "filename",
-    "header",
-    "hive_partitioning",
-    "max_rejects",
-    "names",
-    "nullstr",
-    "on_error",
-    "quote",
-    "ragged",
-    "sep",
-    "skip",
-    "types",
-    "union_by_name",
+/// One option, for help, flags and "did you mean".
+#[derive(Debug)]
+pub struct OptionDoc {
+    /// The name.
+    pub name: &'static str,
+    /// The values it takes, as help shows them.
+    pub value: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Whether it is about CSV alone.
+    pub csv: bool,
+}
+
+impl OptionDoc {
+    /// The option of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        let lower = name.to_lowercase();
+        OPTIONS.iter().find(|option| option.name == lower).ok_or_else(|| unknown(name))
+    }
+}
+
+const fn csv(name: &'static str, value: &'static str, help: &'static str) -> OptionDoc {
+    OptionDoc { name, value, help, csv: true }
+}
+
+const fn any(name: &'static str, value: &'static str, help: &'static str) -> OptionDoc {
+    OptionDoc { name, value, help, csv: false }
+}
+
+/// All options; `sep` and `delimiter` are `delim`, `columns` is `types`.
+pub const OPTIONS: [OptionDoc; 28] = [
+    csv("delim", "BYTE", "between two fields [sniffed]"),
+    csv("quote", "BYTE", "around a field; '' if there is none [sniffed]"),
+    csv("escape", "BYTE", "before a quote inside quotes, where it is not doubled [sniffed]"),
+    csv("comment", "BYTE", "starts a line that is left out [sniffed]"),
+    csv("header", "BOOL", "whether the first record names the columns [sniffed]"),
+    csv("skip", "LINES", "lines before the header [sniffed]"),
+    csv("encoding", "NAME", "as in windows-1252 or utf-16le [sniffed]"),
+    csv("names", "LIST", "the columns' names, in order"),
+    csv("nullstr", "LIST", "texts that are NULL in every column [NA, NULL, - and the like]"),
+    csv("decimal", "BYTE", "the decimal mark, . or , [.]"),
+    csv("thousands", "BYTE", "between groups of three digits [none]"),
+    csv("dateformat", "FORMAT", "of dates, as in %d/%m/%Y [sniffed]"),
+    csv("timestampformat", "FORMAT", "of timestamps, as in %d/%m/%Y %H:%M:%S [sniffed]"),
+    csv("all_varchar", "BOOL", "no types are guessed"),
+    csv("ragged", "WORD", "rows of another length: error, pad or reject [error]"),
+    csv("on_error", "WORD", "what does not fit its type: error, null or reject [error]"),
+    csv("max_rejects", "ROWS", "more rows left out than this are an error"),
+    csv("max_line_size", "BYTES", "longer records are an error [64 MiB]"),
+    csv("sample_size", "ROWS", "looked at for the types; -1 for all [head, middle and end]"),
+    any("types", "MAP", "types of columns by name"),
+    any("schema", "WORD", "union: all files' columns; first: those of the first file [union]"),
+    any("filename", "BOOL", "adds the column filename"),
+    any("file_row_number", "BOOL", "adds the column file_row_number"),
+    any("hive_partitioning", "BOOL", "key=value folders become columns [true]"),
+    any("union_by_name", "BOOL", "true, which is how files are always read"),
+    any("columns", "MAP", "another word for types"),
+    csv("sep", "BYTE", "another word for delim"),
+    csv("delimiter", "BYTE", "another word for delim"),
 ];
 
 impl ReadOptions {
@@ -119,11 +196,13 @@ impl ReadOptions {
             "nullstr" => csv.null_words = Some(list(name, value)?),
             "names" => csv.names = Some(list(name, value)?),
             "decimal" => match text(name, value)? {
-                "." => csv.decimal = Some(b'.'),
-                "," => csv.decimal = Some(b','),
+                "." => csv.notation.decimal = b'.',
+                "," => csv.notation.decimal = b',',
                 _ => return Err(wrong(name, "'.' or ','", value)),
             },
-            "dateformat" => csv.date_format = Some(text(name, value)?.to_string()),
+            "thousands" => csv.notation.thousands = one_byte(name, text(name, value)?)?,
+            "dateformat" => csv.notation.date_format = Some(text(name, value)?.into()),
+            "timestampformat" => csv.notation.timestamp_format = Some(text(name, value)?.into()),
             "encoding" => {
                 let label = text(name, value)?;
                 let encoding = encoding_rs::Encoding::for_label(label.as_bytes())
@@ -134,7 +213,8 @@ impl ReadOptions {
                 csv.ragged = match text(name, value)? {
                     "error" => Ragged::Error,
                     "pad" => Ragged::Pad,
-                    _ => return Err(wrong(name, "'error' or 'pad'", value)),
+                    "reject" => Ragged::Reject,
+                    _ => return Err(wrong(name, "'error', 'pad' or 'reject'", value)),
                 };
             }
             "on_error" => {
@@ -149,6 +229,24 @@ impl ReadOptions {
                 OptionValue::Number(count @ 0..) => csv.max_rejects = u64::try_from(*count).ok(),
                 _ => return Err(wrong(name, "a number of rows", value)),
             },
+            "max_line_size" => match value {
+                OptionValue::Number(len @ 1..) => {
+                    csv.record_len_max_bytes = usize::try_from(*len).ok();
+                }
+                _ => return Err(wrong(name, "a number of bytes", value)),
+            },
+            "sample_size" => match value {
+                OptionValue::Number(-1) => csv.sample_rows = Some(usize::MAX),
+                OptionValue::Number(rows @ 1..) => csv.sample_rows = usize::try_from(*rows).ok(),
+                _ => return Err(wrong(name, "a number of rows, or -1 for all", value)),
+            },
+            "schema" => {
+                self.first_schema = match text(name, value)? {
+                    "union" => false,
+                    "first" => true,
+                    _ => return Err(wrong(name, "'union' or 'first'", value)),
+                };
+            }
             "types" | "columns" => {
                 let OptionValue::Map(pairs) = value else {
                     return Err(wrong(name, "{'column': 'TYPE'}", value));
@@ -212,14 +310,16 @@ fn wrong(name: &str, wanted: &str, found: &OptionValue) -> Error {
 
 fn unknown(name: &str) -> Error {
     let lower = name.to_lowercase();
-    let nearest = NAMES
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, &lower).total_cmp(&strsim::jaro_winkler(b, &lower)));
+    let likeness = |option: &OptionDoc| strsim::jaro_winkler(option.name, &lower);
+    let nearest = OPTIONS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let error = Error::sql(format!("no option named {name}"));
     match nearest {
-        Some(nearest) if strsim::jaro_winkler(nearest, &lower) > 0.7 => {
-            error.hint(format!("did you mean {nearest}?"))
+        Some(nearest) if likeness(nearest) > 0.7 => {
+            error.hint(format!("did you mean {}?", nearest.name))
         }
-        _ => error.hint(format!("there are {}", NAMES.join(", "))),
+        _ => {
+            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+            error.hint(format!("there are {}", names.join(", ")))
+        }
     }
 }

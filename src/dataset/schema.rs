@@ -7,7 +7,7 @@
 //! Invariant: the result does not depend on the order of files beyond the order of the columns, and
 //! no value of any sampled file is changed by the type that is chosen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
@@ -48,10 +48,15 @@ pub fn unify(
 ) -> Result<Vec<ColumnSpec>> {
     let mut columns: Vec<Column> = Vec::new();
     let mut positions: HashMap<String, usize> = HashMap::new();
-    for (file, layout) in files {
+    let mut left_out: BTreeSet<&str> = BTreeSet::new();
+    for (file_idx, (file, layout)) in files.iter().enumerate() {
         let mut in_this_file: Vec<usize> = Vec::with_capacity(layout.columns.len());
         for column in &layout.columns {
             let lower = column.name.to_lowercase();
+            if options.first_schema && file_idx > 0 && !positions.contains_key(&lower) {
+                left_out.insert(&column.name);
+                continue;
+            }
             let idx = *positions.entry(lower.clone()).or_insert_with(|| {
                 columns.push(Column {
                     name: spelling.get(&lower).unwrap_or(&column.name).clone(),
@@ -73,6 +78,10 @@ pub fn unify(
             in_this_file.push(idx);
             columns[idx].add(file, &column.found)?;
         }
+    }
+    if !left_out.is_empty() {
+        let names = shown_names(left_out.into_iter());
+        notes.add(NoteKind::Layout, format!("{names} left out: not in the first file"));
     }
     report_missing(&columns, files.len(), notes);
     columns.into_iter().map(|column| column.decide(options, misfits, notes)).collect()
@@ -128,15 +137,15 @@ impl Column {
         let lower = self.name.to_lowercase();
         let mut spec = ColumnSpec::new(&self.name, DataType::Utf8View);
         spec.null_words = csv.null_words.clone().map(Into::into);
-        spec.decimal = csv.decimal.unwrap_or(b'.');
-        spec.date_format = csv.date_format.clone();
+        spec.notation = csv.notation.clone();
         if let Some(data_type) = options.types.get(&lower) {
             spec.data_type = data_type.clone();
+            spec.order = spec.notation.order_of(data_type);
             return Ok(spec);
         }
         if let Some(texts) = misfits.get(&lower) {
             let before = self.evidence.decide();
-            texts.iter().for_each(|text| self.evidence.observe(text, spec.decimal));
+            texts.iter().for_each(|text| self.evidence.observe(text, &spec.notation));
             if self.evidence.decide() == before {
                 self.evidence.force_text();
             }
@@ -150,8 +159,8 @@ impl Column {
                 NoteKind::DateOrder,
                 format!(
                     "`{}` holds dates, but day and month could be either way: read as text; \
-                     name the order with dateformat => '%d/%m/%Y' and types => {{'{}': 'DATE'}}",
-                    self.name, self.name
+                     name the order with dateformat => '%d/%m/%Y'",
+                    self.name
                 ),
             );
         }
@@ -201,7 +210,6 @@ impl Column {
 
 /// Columns that some files lack, in one note for each set of files.
 fn report_missing(columns: &[Column], file_count: usize, notes: &Notes) {
-    const NAMES_SHOWN_MAX: usize = 8;
     let mut groups: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for column in columns {
         if column.file_count < file_count {
@@ -209,18 +217,21 @@ fn report_missing(columns: &[Column], file_count: usize, notes: &Notes) {
         }
     }
     for (missing, names) in groups {
-        let shown: Vec<_> =
-            names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{name}`")).collect();
-        let more = names.len().saturating_sub(NAMES_SHOWN_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names = shown_names(names.into_iter());
         notes.add(
             NoteKind::MissingColumn,
-            format!(
-                "{}{more} missing in {missing} of {file_count} files: NULL there",
-                shown.join(", ")
-            ),
+            format!("{names} missing in {missing} of {file_count} files: NULL there"),
         );
     }
+}
+
+/// The first names, and how many more there are.
+fn shown_names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const NAMES_SHOWN_MAX: usize = 8;
+    let more = names.len().saturating_sub(NAMES_SHOWN_MAX);
+    let shown: Vec<_> = names.take(NAMES_SHOWN_MAX).map(|name| format!("`{name}`")).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// The narrowest type that holds all values of two types unchanged, if there is one.

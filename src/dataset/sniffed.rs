@@ -12,7 +12,6 @@ use datafusion::arrow::error::ArrowError;
 use super::Dataset;
 use crate::formats::csv::CsvLayout;
 use crate::formats::csv::decode::ColumnSpec;
-use crate::formats::csv::value::DateOrder;
 use crate::formats::{FileLayout, Found};
 use crate::sql_type::sql_type_name;
 use crate::units::show_literal;
@@ -46,7 +45,7 @@ pub fn sniffed(dataset: &Dataset) -> Result<RecordBatch, ArrowError> {
         .iter()
         .map(|(name, layout)| {
             let layout = layout.ok()?;
-            Some(call(name, layout, layout.csv.as_ref()?, &dataset.columns))
+            Some(call(name, layout, layout.csv.as_ref()?, dataset))
         })
         .collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -92,7 +91,7 @@ fn columns_of(layout: &FileLayout) -> String {
 }
 
 /// The call that reads the file as it was sniffed, with the types of the whole dataset.
-fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]) -> String {
+fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, dataset: &Dataset) -> String {
     let dialect = &csv.dialect;
     let mut options = Vec::new();
     let byte = |byte: Option<u8>| match byte {
@@ -118,7 +117,22 @@ fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]
         let encoding = dialect.encoding.name().to_lowercase();
         options.push(format!("encoding => {}", show_literal(&encoding)));
     }
-    let types: Vec<_> = columns
+    let notation = &dataset.options.format.csv.notation;
+    if notation.decimal != b'.' {
+        options.push(format!("decimal => {}", byte(Some(notation.decimal))));
+    }
+    if notation.thousands.is_some() {
+        options.push(format!("thousands => {}", byte(notation.thousands)));
+    }
+    for (option, format) in
+        [("dateformat", &notation.date_format), ("timestampformat", &notation.timestamp_format)]
+    {
+        if let Some(format) = format {
+            options.push(format!("{option} => {}", show_literal(format)));
+        }
+    }
+    let types: Vec<_> = dataset
+        .columns
         .iter()
         .filter(|spec| can_be_named(spec) && layout.position_of(&spec.name).is_some())
         .map(|spec| format!("{}: '{}'", show_literal(&spec.name), sql_type_name(&spec.data_type)))
@@ -132,9 +146,9 @@ fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, columns: &[ColumnSpec]
 /// Whether the type's name says all: a date's order and nanoseconds are left to sniffing.
 fn can_be_named(spec: &ColumnSpec) -> bool {
     match spec.data_type {
-        DataType::Date32 => spec.order == DateOrder::Iso,
+        DataType::Date32 => spec.order == spec.notation.order_of(&spec.data_type),
         DataType::Timestamp(unit, _) => {
-            spec.order == DateOrder::Iso && unit == TimeUnit::Microsecond
+            spec.order == spec.notation.order_of(&spec.data_type) && unit == TimeUnit::Microsecond
         }
         _ => true,
     }

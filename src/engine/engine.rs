@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use tokio::runtime::Runtime;
 
@@ -11,6 +12,7 @@ use super::answer::{Answer, AnswerStream, CancelHandle};
 use super::params::Params;
 use super::session::Session;
 use crate::dataset::location::Places;
+use crate::dataset::options::{OptionDoc, OptionValue, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::file::StreamSource;
 
@@ -87,6 +89,7 @@ pub struct EngineBuilder {
     pub(super) batch_rows: Option<usize>,
     pub(super) timeout: Option<Duration>,
     pub(super) places: Places,
+    pub(super) csv_options: Vec<(String, OptionValue)>,
 }
 
 impl EngineBuilder {
@@ -139,6 +142,20 @@ impl EngineBuilder {
     pub fn stdin(mut self, reader: impl std::io::Read + Send + 'static) -> Self {
         self.places.stdin = Some(Arc::new(StreamSource::new(Box::new(reader))));
         self
+    }
+
+    /// Sets an option of `read_csv` for all CSV files, as in `("delim", ";")`; a call of `read_csv`
+    /// may still say otherwise. Lists are written `a,b`, types `id=BIGINT,day=DATE`.
+    ///
+    /// # Errors
+    /// When there is no such option, or it wants another value.
+    pub fn csv_option(mut self, name: &str, value: &str) -> Result<Self> {
+        let doc = OptionDoc::find(name)?;
+        let value = OptionValue::parse(doc, value)?;
+        // Types are read when there is a session that knows them.
+        ReadOptions::default().set(name, &value, &|_| Ok(DataType::Null))?;
+        self.csv_options.push((name.to_string(), value));
+        Ok(self)
     }
 
     /// Starts the engine.

@@ -18,7 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as SqlStatement};
 use futures::StreamExt;
 
 use super::answer::AnswerKind;
@@ -50,9 +50,12 @@ impl Session {
         params: &Params,
         run: &mut Run,
     ) -> Result<Planned> {
-        let mut parsed = statement.parsed.clone();
+        let mut parsed = match &statement.parsed {
+            DfStatement::CreateExternalTable(table) => plan::external::as_view(table)?,
+            parsed => parsed.clone(),
+        };
         if let Some(done) = self.view_statement(&parsed)? {
-            self.check_view(statement, run).await?;
+            self.check_view(&parsed, run).await?;
             done();
             return Ok(nothing());
         }
@@ -104,6 +107,7 @@ impl Session {
                     let views = shared.views.lock().unwrap_or_else(PoisonError::into_inner);
                     views.get(name).cloned()
                 },
+                defaults: &shared.engine.options.csv_options,
                 parse_type: &|text| self.parse_type(text),
                 next_id: &mut || shared.next_id.fetch_add(1, Ordering::Relaxed),
             },
@@ -251,6 +255,8 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let views = move || shared.views.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let shared = Arc::clone(&self.shared);
+        // An external table is one.
+        let is_view = |name: &ObjectName| views().contains_key(&name.to_string().to_lowercase());
         match statement.as_ref() {
             SqlStatement::CreateView(view) => {
                 let name = view.name.to_string().trim_matches('"').to_lowercase();
@@ -269,7 +275,10 @@ impl Session {
                     shared.views.lock().unwrap_or_else(PoisonError::into_inner).insert(name, query);
                 })))
             }
-            SqlStatement::Drop { object_type: ObjectType::View, if_exists, names, .. } => {
+            SqlStatement::Drop { object_type, if_exists, names, .. }
+                if *object_type == ObjectType::View
+                    || *object_type == ObjectType::Table && names.iter().all(is_view) =>
+            {
                 let names: Vec<String> =
                     names.iter().map(|name| name.to_string().to_lowercase()).collect();
                 if let Some(missing) = names.iter().find(|name| !views().contains_key(*name))
@@ -287,8 +296,8 @@ impl Session {
     }
 
     /// A view must be plannable when it is made.
-    async fn check_view(&self, statement: &Statement, run: &mut Run) -> Result<()> {
-        let DfStatement::Statement(parsed) = &statement.parsed else { return Ok(()) };
+    async fn check_view(&self, view: &DfStatement, run: &mut Run) -> Result<()> {
+        let DfStatement::Statement(parsed) = view else { return Ok(()) };
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
         let query = SqlStatement::Query(view.query.clone());
         let inner = Statement { parsed: DfStatement::Statement(Box::new(query)) };

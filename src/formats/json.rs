@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::compression::Compression;
 use super::csv::decode::{ColumnBuilder, Misread, strict_cast};
 use super::csv::types::Evidence;
+use super::csv::value::Notation;
 use super::file::SourceFile;
 use super::{FileColumn, FileLayout, Format, Found, ReadRequest, Rows, Wanted};
 use crate::error::{Error, Misfit, Place, Result};
@@ -190,11 +191,11 @@ impl Shape {
             Value::Null => {}
             Value::Bool(flag) => {
                 self.has_boolean = true;
-                self.evidence.observe(if *flag { "true" } else { "false" }, b'.');
+                self.evidence.observe(if *flag { "true" } else { "false" }, &Notation::default());
             }
             Value::Number(number) => {
                 self.has_number = true;
-                self.evidence.observe(&number.to_string(), b'.');
+                self.evidence.observe(&number.to_string(), &Notation::default());
             }
             Value::String(_) => {
                 self.has_text = true;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
 
 use self::compression::Compression;
 use self::csv::decode::ColumnSpec;
@@ -133,6 +134,8 @@ pub struct ReadRequest {
     pub columns: Vec<Wanted>,
     /// Rows of a batch at most.
     pub batch_rows: usize,
+    /// Rows for which this is not true need not be produced; over the columns of `schema`.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
     /// Columns that are decoded only to find rows that must be left out.
     pub checked: Vec<ColumnSpec>,
     /// Where rows that are left out go.

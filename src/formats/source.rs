@@ -3,11 +3,12 @@
 //! It decodes the columns that the plan asks for, in the dataset's types; partition columns are
 //! filled in by DataFusion from the values that go with each file.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::arrow::datatypes::{Fields, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{
@@ -15,10 +16,14 @@ use datafusion::datasource::physical_plan::{
 };
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{LexOrdering, conjunction};
+use datafusion::physical_expr_adapter::replace_columns_with_literals;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use datafusion::scalar::ScalarValue;
 use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
 use futures::StreamExt;
 use object_store::ObjectStore;
@@ -57,6 +62,8 @@ pub struct RowSource {
     label: &'static str,
     on_error: OnError,
     rejects: Arc<Rejects>,
+    /// What rows must fulfil to be of use above; may be false of rows that come out all the same.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
 }
 
 impl RowSource {
@@ -80,6 +87,7 @@ impl RowSource {
             label,
             on_error: options.on_error,
             rejects: Arc::new(Rejects::counted(options.max_rejects)),
+            predicate: None,
         }
     }
 
@@ -100,6 +108,7 @@ impl RowSource {
             schema: Arc::new(schema),
             columns: indices.iter().map(|&idx| self.wanted[idx].clone()).collect(),
             batch_rows: self.batch_rows,
+            predicate: None,
             checked,
             rejects: Arc::clone(&self.rejects),
             notes: self.notes.clone(),
@@ -114,7 +123,9 @@ impl FileSource for RowSource {
         _base_config: &FileScanConfig,
         _partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        let opener = Arc::new(RowOpener { request: Arc::new(self.request()?) });
+        let constants = self.table_schema.table_partition_cols();
+        let opener = RowOpener::new(self.request()?, self.predicate.clone(), constants.clone());
+        let opener = Arc::new(opener);
         ProjectionOpener::try_new(self.projection.clone(), opener, self.table_schema.file_schema())
     }
 
@@ -166,26 +177,78 @@ impl FileSource for RowSource {
         &self,
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), visit)
+        let projected = self.projection.source.iter().map(|column| &column.expr);
+        datafusion::physical_plan::apply_expression_roots(
+            self.predicate.iter().chain(projected),
+            visit,
+        )
     }
 
+    /// Filters are used to decode less; whoever asks for them still applies them.
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
-    ) -> Result<
-        datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation<Arc<dyn FileSource>>,
-    > {
-        use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
-        Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![
-            PushedDown::No;
-            filters.len()
-        ]))
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let answer = vec![PushedDown::No; filters.len()];
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(answer);
+        // Whether a row is left out as unreadable must not depend on the statement.
+        let usable = filters
+            .into_iter()
+            .filter(|filter| self.on_error != OnError::Reject && !is_volatile(filter));
+        let filters: Vec<_> = self.predicate.iter().cloned().chain(usable).collect();
+        if filters.is_empty() {
+            return Ok(answer);
+        }
+        let predicate = Some(conjunction(filters));
+        Ok(answer.with_updated_node(Arc::new(RowSource { predicate, ..self.clone() })))
     }
+}
+
+/// Whether evaluating twice may give two results.
+fn is_volatile(filter: &Arc<dyn PhysicalExpr>) -> bool {
+    filter.exists(|node| Ok(node.is_volatile_node())).unwrap_or(true)
 }
 
 struct RowOpener {
     request: Arc<ReadRequest>,
+    /// A predicate that differs from file to file, and the columns that are constant in each.
+    varying: Option<(Arc<dyn PhysicalExpr>, Fields)>,
+}
+
+impl RowOpener {
+    fn new(
+        mut request: ReadRequest,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        constants: Fields,
+    ) -> Self {
+        let is_varying = predicate.as_ref().is_some_and(|predicate| {
+            let columns = collect_columns(predicate);
+            columns.iter().any(|column| constants.iter().any(|field| field.name() == column.name()))
+        });
+        if is_varying {
+            let varying = predicate.map(|predicate| (predicate, constants));
+            return RowOpener { request: Arc::new(request), varying };
+        }
+        // A predicate on what the plan does not read is of no use to the reader.
+        request.predicate =
+            predicate.and_then(|predicate| reassign_expr_columns(predicate, &request.schema).ok());
+        RowOpener { request: Arc::new(request), varying: None }
+    }
+
+    fn request_for(&self, file: &PartitionedFile) -> Result<Arc<ReadRequest>> {
+        let Some((predicate, constants)) = &self.varying else {
+            return Ok(Arc::clone(&self.request));
+        };
+        let values: HashMap<&str, &ScalarValue> = constants
+            .iter()
+            .map(|field| field.name().as_str())
+            .zip(&file.partition_values)
+            .collect();
+        let predicate = replace_columns_with_literals(Arc::clone(predicate), &values)?;
+        let predicate = reassign_expr_columns(predicate, &self.request.schema).ok();
+        Ok(Arc::new(ReadRequest { predicate, ..self.request.as_ref().clone() }))
+    }
 }
 
 impl FileOpener for RowOpener {
@@ -194,7 +257,7 @@ impl FileOpener for RowOpener {
             .extension::<FilePlan>()
             .cloned()
             .ok_or_else(|| DataFusionError::Internal("a file without its plan".into()))?;
-        let request = Arc::clone(&self.request);
+        let request = self.request_for(&file)?;
         Ok(Box::pin(async move {
             let counts = request.notes.counts();
             let len = match &plan.piece {

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::dataset::options::{OptionValue, ReadOptions};
 use crate::error::{Error, Result};
+use crate::formats::Format;
 
 /// A dataset that a statement reads.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct Context<'a> {
     pub table_exists: &'a dyn Fn(&str) -> bool,
     /// The query of a view, by lower-case name.
     pub view: &'a dyn Fn(&str) -> Option<Query>,
+    /// Options that are set for all locations, by name.
+    pub defaults: &'a [(String, OptionValue)],
     /// Reads a type's name as SQL does.
     pub parse_type: &'a dyn Fn(&str) -> Result<DataType>,
     /// Gives out numbers for datasets.
@@ -159,16 +162,19 @@ impl Binder<'_> {
                 let function = name.to_string().to_lowercase();
                 let options = if let Some(found) = Purpose::of_function(&function) {
                     purpose = found;
-                    ReadOptions::default()
+                    self.defaults(ReadOptions::default())?
                 } else if let Some(options) = ReadOptions::for_function(&function) {
-                    options
+                    match options.format.format {
+                        Some(Format::Csv) => self.defaults(options)?,
+                        _ => options,
+                    }
                 } else {
                     return Ok(());
                 };
                 self.call(&function, &args.args, options)?
             }
             None => match self.location_of(name)? {
-                Some(location) => (vec![location], ReadOptions::default()),
+                Some(location) => (vec![location], self.defaults(ReadOptions::default())?),
                 None => return Ok(()),
             },
         };
@@ -184,6 +190,13 @@ impl Binder<'_> {
             ObjectName::from(vec![Ident::with_quote('"', self.add(locations, options, purpose))]);
         *args = None;
         Ok(())
+    }
+
+    fn defaults(&self, mut options: ReadOptions) -> Result<ReadOptions> {
+        for (name, value) in self.context.defaults {
+            options.set(name, value, self.context.parse_type)?;
+        }
+        Ok(options)
     }
 
     /// The table that stands for a location; the same location twice is one table.
@@ -348,6 +361,7 @@ mod tests {
         let context = Context {
             table_exists: &|name| name == "known",
             view: &|_| None,
+            defaults: &[],
             parse_type: &|_| Ok(DataType::Int64),
             next_id: &mut || {
                 id += 1;

@@ -7,6 +7,7 @@
 
 pub mod bind;
 pub mod explain;
+pub mod external;
 pub mod functions;
 pub mod names;
 pub mod parse;

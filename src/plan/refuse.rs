@@ -22,11 +22,7 @@ pub fn check(statement: &Statement) -> Result<()> {
         Statement::Explain(explain) => check(&explain.statement),
         Statement::CopyTo(_) => Err(Error::sql("COPY ... TO is not supported yet")
             .hint("write a result with: swath -o result.parquet \"SELECT ...\"")),
-        Statement::CreateExternalTable(_) => {
-            Err(Error::sql("CREATE EXTERNAL TABLE is not supported")
-                .hint("CREATE VIEW t AS SELECT * FROM 'path'"))
-        }
-        Statement::Reset(_) => Ok(()),
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use chrono::{NaiveDate, NaiveDateTime};
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
     Int64Builder, StringArray, StringViewBuilder,
@@ -14,7 +13,7 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 
 use super::types::NULL_WORDS;
-use super::value::{self, DateOrder};
+use super::value::{self, DateOrder, Notation};
 
 /// How one column of a dataset is read from text.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,14 +24,12 @@ pub struct ColumnSpec {
     pub data_type: DataType,
     /// The order of dates, for dates and timestamps.
     pub order: DateOrder,
-    /// The user's `dateformat`, which comes before `order`.
-    pub date_format: Option<String>,
     /// Whether the type was guessed: then `007` is no number.
     pub guessed: bool,
     /// Texts that are NULL in every column; by default [`NULL_WORDS`], not in text columns.
     pub null_words: Option<Arc<[String]>>,
-    /// The decimal mark.
-    pub decimal: u8,
+    /// How numbers and dates are written; its formats come before `order`.
+    pub notation: Notation,
 }
 
 impl ColumnSpec {
@@ -42,10 +39,9 @@ impl ColumnSpec {
             name: name.into(),
             data_type,
             order: DateOrder::Iso,
-            date_format: None,
             guessed: false,
             null_words: None,
-            decimal: b'.',
+            notation: Notation::default(),
         }
     }
 }
@@ -79,6 +75,12 @@ enum Values {
     Text(StringViewBuilder),
     /// Any other type: text that Arrow's own cast accepts.
     Cast(StringViewBuilder),
+}
+
+impl Values {
+    fn are_numbers(&self) -> bool {
+        matches!(self, Values::Integer(_) | Values::Double(_) | Values::Decimal(..))
+    }
 }
 
 impl ColumnBuilder {
@@ -149,7 +151,11 @@ impl ColumnBuilder {
 
     /// Appends the value, or returns false and leaves the column as it was.
     fn push_value(&mut self, text: &[u8]) -> bool {
-        let (decimal, guessed) = (self.spec.decimal, self.spec.guessed);
+        let (notation, guessed) = (&self.spec.notation, self.spec.guessed);
+        let decimal = notation.decimal;
+        if notation.thousands.is_some() && self.values.are_numbers() {
+            return self.push_grouped(text);
+        }
         match &mut self.values {
             Values::Text(builder) => match std::str::from_utf8(text) {
                 Ok(text) => builder.append_value(text),
@@ -183,10 +189,7 @@ impl ColumnBuilder {
             },
             Values::Date(builder) => {
                 let text = trim_blanks(text);
-                let days = match &self.spec.date_format {
-                    Some(format) => formatted_date(text, format),
-                    None => value::parse_date(text, self.spec.order),
-                };
+                let days = notation.date(text, self.spec.order);
                 match days {
                     Some(days) => builder.append_value(days),
                     None => return false,
@@ -194,17 +197,15 @@ impl ColumnBuilder {
             }
             Values::Timestamp(builder, unit) => {
                 let text = trim_blanks(text);
-                let moment = match &self.spec.date_format {
-                    Some(format) => formatted_moment(text, format, *unit),
-                    None => value::parse_timestamp(text, self.spec.order)
-                        .filter(|moment| match (moment.zoned, has_zone(&self.spec.data_type)) {
-                            // A zone is never dropped, and only assumed where the user asked.
-                            (true, false) => false,
-                            (false, true) => !guessed,
-                            _ => true,
-                        })
-                        .and_then(|moment| moment.in_unit(*unit)),
-                };
+                let moment = notation.moment(text, self.spec.order);
+                let moment = moment
+                    .filter(|moment| match (moment.zoned, has_zone(&self.spec.data_type)) {
+                        // A zone is never dropped, and only assumed where the user asked.
+                        (true, false) => false,
+                        (false, true) => !guessed,
+                        _ => true,
+                    })
+                    .and_then(|moment| moment.in_unit(*unit));
                 match moment {
                     Some(moment) => builder.append_value(moment),
                     None => return false,
@@ -219,6 +220,15 @@ impl ColumnBuilder {
             }
         }
         true
+    }
+
+    /// [`Self::push_value`] for a number that may have its digits in groups.
+    fn push_grouped(&mut self, text: &[u8]) -> bool {
+        let Some(plain) = self.spec.notation.ungrouped(trim_blanks(text)) else { return false };
+        let thousands = self.spec.notation.thousands.take();
+        let is_taken = self.push_value(&plain);
+        self.spec.notation.thousands = thousands;
+        is_taken
     }
 
     /// Forgets all values since the last call of `finish`.
@@ -273,26 +283,4 @@ fn trim_blanks(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
-}
-
-fn formatted_date(text: &[u8], format: &str) -> Option<i32> {
-    let date = NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, format).ok()?;
-    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
-}
-
-fn formatted_moment(text: &[u8], format: &str, unit: TimeUnit) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let moment = NaiveDateTime::parse_from_str(text, format)
-        .or_else(|_| {
-            NaiveDate::parse_from_str(text, format)
-                .map(|date| date.and_time(chrono::NaiveTime::MIN))
-        })
-        .ok()?
-        .and_utc();
-    match unit {
-        TimeUnit::Second => Some(moment.timestamp()),
-        TimeUnit::Millisecond => Some(moment.timestamp_millis()),
-        TimeUnit::Microsecond => Some(moment.timestamp_micros()),
-        TimeUnit::Nanosecond => moment.timestamp_nanos_opt(),
-    }
 }

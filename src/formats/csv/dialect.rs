@@ -3,6 +3,7 @@
 use encoding_rs::Encoding;
 
 use super::reject::OnError;
+use super::value::Notation;
 use crate::error::{Error, Result};
 
 /// The writing of one CSV file, found by sniffing or given by the user.
@@ -73,16 +74,18 @@ pub struct CsvOptions {
     pub names: Option<Vec<String>>,
     /// `all_varchar`: no types are guessed.
     pub all_varchar: bool,
-    /// `decimal`: the decimal mark, `.` or `,`.
-    pub decimal: Option<u8>,
-    /// `dateformat`, with `%d`, `%m`, `%Y` and the like.
-    pub date_format: Option<String>,
+    /// `decimal`, `thousands`, `dateformat`, `timestampformat`.
+    pub notation: Notation,
     /// `ragged`: what to do with rows of the wrong length.
     pub ragged: Ragged,
     /// `on_error`: what to do with values that do not fit their type.
     pub on_error: OnError,
     /// `max_rejects`: how many rows may be left out.
     pub max_rejects: Option<u64>,
+    /// `max_line_size`: the longest record that is read.
+    pub record_len_max_bytes: Option<usize>,
+    /// `sample_size`: rows that are looked at from the front; `usize::MAX` for all.
+    pub sample_rows: Option<usize>,
 }
 
 /// What to do with a row that has too few or too many fields.
@@ -93,6 +96,8 @@ pub enum Ragged {
     Error,
     /// Fill short rows with NULL; long rows stay errors unless the rest is empty. Counted.
     Pad,
+    /// Leave them out, counted.
+    Reject,
 }
 
 /// Reads an option that must be one ASCII character; empty text means "none".

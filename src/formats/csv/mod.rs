@@ -9,6 +9,7 @@
 
 pub mod decode;
 pub mod dialect;
+mod prefilter;
 pub mod reader;
 mod records;
 pub mod reject;
@@ -31,6 +32,8 @@ use crate::error::{Error, Result};
 
 /// Bytes of one sample.
 const SAMPLE_LEN_BYTES: usize = 64 * 1024;
+/// Bytes that are looked at in one go where all of a file is.
+const LOOK_LEN_BYTES: u64 = 1024 * 1024;
 
 /// How one CSV file is laid out.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct CsvLayout {
     pub ragged: dialect::Ragged,
     /// What the user said about values that do not fit.
     pub on_error: reject::OnError,
+    /// The longest record that is read.
+    pub record_len_max_bytes: usize,
 }
 
 /// How thoroughly a file is looked at.
@@ -64,13 +69,15 @@ pub fn inspect(
     options: &CsvOptions,
     depth: Depth,
 ) -> Result<FileLayout> {
-    let (raw, cut) = head(file, compression)?;
+    let (raw, cut) = head(file, compression, options.sample_rows)?;
     let encoding = sniff::encoding_of(&raw, cut, options);
     let is_utf8 = encoding.encoding == encoding_rs::UTF_8;
     let text = if is_utf8 { raw } else { transcode(&raw, encoding.encoding, cut) };
     let mut sniffed = sniff::sniff(&file.name, &text, cut, encoding, options)?;
     let is_plain = is_utf8 && compression == Compression::None && !file.is_stream();
-    if is_plain && cut && depth == Depth::Deep {
+    if is_plain && cut && options.sample_rows == Some(usize::MAX) {
+        look_through(file, &mut sniffed, options)?;
+    } else if is_plain && cut && depth == Depth::Deep {
         deepen(file, &mut sniffed, options)?;
     }
     let columns = sniffed
@@ -88,14 +95,22 @@ pub fn inspect(
             data_start: sniffed.data_start,
             ragged: options.ragged,
             on_error: options.on_error,
+            record_len_max_bytes: options
+                .record_len_max_bytes
+                .unwrap_or(reader::RECORD_LEN_MAX_BYTES),
         }),
         parquet: None,
         notes: sniffed.notes,
     })
 }
 
-/// The first decompressed bytes, cut behind the last whole line, and whether more follow.
-fn head(file: &Arc<SourceFile>, compression: Compression) -> Result<(Vec<u8>, bool)> {
+/// The first decompressed bytes, with `rows` lines if they are not too long, and whether more
+/// follow.
+fn head(
+    file: &Arc<SourceFile>,
+    compression: Compression,
+    rows: Option<usize>,
+) -> Result<(Vec<u8>, bool)> {
     let mut len = SAMPLE_LEN_BYTES;
     loop {
         let mut text = if compression == Compression::None {
@@ -110,7 +125,10 @@ fn head(file: &Arc<SourceFile>, compression: Compression) -> Result<(Vec<u8>, bo
         }
         text.truncate(len);
         // A sample without a whole line says nothing: take more, up to the longest record.
-        if memchr::memchr2(b'\n', b'\r', &text).is_some() || len >= reader::RECORD_LEN_MAX_BYTES {
+        let line_ends = memchr::memchr2_iter(b'\n', b'\r', &text);
+        if line_ends.take(rows.unwrap_or(1)).count() == rows.unwrap_or(1)
+            || len >= reader::RECORD_LEN_MAX_BYTES
+        {
             return Ok((text, true));
         }
         len *= 8;
@@ -139,6 +157,34 @@ fn transcode(raw: &[u8], encoding: &'static encoding_rs::Encoding, cut: bool) ->
     // Replacement is fine in a sample: the reader refuses what is malformed.
     let _ = decoder.decode_to_string(raw, &mut text, !cut);
     text.into_bytes()
+}
+
+/// Takes all records of a file as evidence.
+fn look_through(
+    file: &Arc<SourceFile>,
+    sniffed: &mut sniff::Sniffed,
+    options: &CsvOptions,
+) -> Result<()> {
+    let open = file.open()?;
+    let (mut start, mut len) = (sniffed.data_start, LOOK_LEN_BYTES);
+    while start < file.identity.len {
+        let end = (start + len).min(file.identity.len);
+        let mut text = vec![0; usize::try_from(end - start).unwrap_or(SAMPLE_LEN_BYTES)];
+        open.read_exact_at(&mut text, start)?;
+        let cut = end < file.identity.len;
+        let width = sniffed.names.len();
+        let (piece, used) = sniff::sniff_records(&sniffed.dialect, &text, cut, width, options);
+        for (column, more) in sniffed.evidence.iter_mut().zip(&piece) {
+            column.merge(more);
+        }
+        if used == 0 && len > reader::RECORD_LEN_MAX_BYTES as u64 {
+            // The reader will say what is wrong here.
+            return Ok(());
+        }
+        start += used as u64;
+        len = if used == 0 { 8 * len } else { LOOK_LEN_BYTES };
+    }
+    Ok(())
 }
 
 /// Adds evidence from the middle and the end of a large file.
@@ -228,6 +274,7 @@ pub fn open(
         width: layout.columns.len(),
         ragged: csv.ragged,
         on_error: csv.on_error,
+        record_len_max_bytes: csv.record_len_max_bytes,
         name: file.name.clone(),
         lines_before: reader::LinesBefore::new(lines_before),
     };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bytes -> buffer -> Scanner (where fields and records end, many at once)
+//!                      -> Prefilter (rows that a filter above will drop)
 //!                      -> the asked columns, one after the other, into their ColumnBuilders
 //!                 -> Tokenizer (fields of one record), wherever the scanner does not vouch for one
 //! ```
@@ -11,17 +12,20 @@
 
 use std::cell::LazyCell;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Int64Builder, RecordBatch, RecordBatchOptions, new_null_array,
+    Array, ArrayRef, BooleanArray, Int64Builder, RecordBatch, RecordBatchOptions, new_empty_array,
+    new_null_array,
 };
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::compute::{concat, filter_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 
 use super::decode::{ColumnBuilder, Misread};
 use super::dialect::{Dialect, Ragged};
+use super::prefilter::{self, Prefilter};
 use super::records::{Field, Malformed, Tokenizer};
 use super::reject::{OnError, Reject};
 use super::scan::{Scanner, Structure};
@@ -32,6 +36,8 @@ use crate::notes::{Counts, NoteKind};
 const BUFFER_LEN_BYTES: usize = 256 * 1024;
 /// The longest record that is read; more is most likely a quote that was never closed.
 pub const RECORD_LEN_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which a batch is handed on although few rows have passed the prefilter.
+const BATCH_TEXT_LEN_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A count of newlines that is made once, when it is first needed.
 pub type LinesBefore = LazyCell<u64, Box<dyn FnOnce() -> u64 + Send>>;
@@ -52,6 +58,8 @@ pub struct Input {
     pub ragged: Ragged,
     /// What to do with what cannot be read.
     pub on_error: OnError,
+    /// The longest record that is read.
+    pub record_len_max_bytes: usize,
     /// The name of the file for errors.
     pub name: String,
     /// Counts the newlines before `start`; asked only for an error's line number.
@@ -66,6 +74,7 @@ pub struct CsvReader {
     /// None where each record needs the tokenizer.
     scanner: Option<Scanner>,
     scanned: Scanned,
+    prefilter: Option<Prefilter>,
     columns: Vec<Column>,
     fields: Vec<Field>,
     buffer: Vec<u8>,
@@ -94,7 +103,12 @@ struct Scanned {
 }
 
 enum Column {
-    Field { idx: usize, builder: Box<ColumnBuilder> },
+    /// `done` holds the rows of the batch before those in the builder.
+    Field {
+        idx: usize,
+        builder: Box<ColumnBuilder>,
+        done: Vec<ArrayRef>,
+    },
     Missing,
     RowNumber(Int64Builder),
 }
@@ -111,7 +125,8 @@ impl CsvReader {
             .map(|(wanted, source)| match (wanted, source) {
                 (Wanted::RowNumber, _) => Column::RowNumber(Int64Builder::new()),
                 (Wanted::Column(spec), Some(idx)) => {
-                    Column::Field { idx: *idx, builder: Box::new(ColumnBuilder::new(spec)) }
+                    let builder = Box::new(ColumnBuilder::new(spec));
+                    Column::Field { idx: *idx, builder, done: Vec::new() }
                 }
                 (Wanted::Column(_), None) => Column::Missing,
             })
@@ -121,6 +136,7 @@ impl CsvReader {
             // Blank lines are rows or not in a file of one column: the tokenizer's business.
             scanner: (input.width > 1).then(|| Scanner::new(&input.dialect)).flatten(),
             scanned: Scanned::default(),
+            prefilter: Prefilter::new(&request),
             columns,
             fields: Vec::with_capacity(input.width),
             buffer: Vec::new(),
@@ -139,10 +155,12 @@ impl CsvReader {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut row_count = 0;
-        while row_count < self.request.batch_rows {
-            let run_len = self.take_run(row_count)?;
-            row_count += run_len;
-            if run_len > 0 {
+        let (first_row_number, start) = (self.row_number, self.offset());
+        while row_count < self.request.batch_rows
+            && self.offset() - start < BATCH_TEXT_LEN_MAX_BYTES
+        {
+            if let Some(taken) = self.take_run(row_count)? {
+                row_count += taken;
                 continue;
             }
             let Some(record_len) = self.next_record()? else { break };
@@ -152,82 +170,145 @@ impl CsvReader {
             self.position += record_len;
         }
         self.report_tallies();
-        if row_count == 0 {
+        let seen_count = (self.row_number - first_row_number) as u64;
+        if seen_count == 0 {
             return Ok(None);
         }
         let schema = Arc::clone(&self.request.schema);
         let arrays = self.finish_columns(&schema, row_count)?;
         let options = RecordBatchOptions::new().with_row_count(Some(row_count));
-        let internal = |error: ArrowError| Error::new(ErrorKind::Internal, error.to_string());
         let mut batch =
             RecordBatch::try_new_with_options(schema, arrays, &options).map_err(internal)?;
+        let mut bad_count = 0;
         if !self.bad_rows.is_empty() {
             let mut is_good = vec![true; row_count];
             self.bad_rows.drain(..).for_each(|row| is_good[row] = false);
             let good = BooleanArray::from(is_good);
-            self.request.rejects.count_rows(good.false_count() as u64)?;
+            bad_count = good.false_count() as u64;
+            self.request.rejects.count_rows(bad_count)?;
             batch = filter_record_batch(&batch, &good).map_err(internal)?;
         }
-        Counts::bump(&self.request.notes.counts().rows_read, batch.num_rows() as u64);
+        Counts::bump(&self.request.notes.counts().rows_read, seen_count - bad_count);
         Ok(Some(batch))
     }
 
     /// Takes a run of well-formed records of the right width, column by column, behind the `taken`
-    /// rows of the batch; 0 where the next record must be read by itself, or is not wholly here.
-    fn take_run(&mut self, taken: usize) -> Result<usize> {
-        let Some(run) = self.next_run(self.request.batch_rows - taken) else { return Ok(0) };
-        let records = &self.scanned.structure.records[run.clone()];
-        let mut row_count = records.len();
-        let stops = self.input.on_error == OnError::Error;
-        let mut misreads = Vec::new();
-        for (column_idx, column) in self.columns.iter_mut().enumerate() {
-            match column {
-                Column::Missing => {}
-                Column::RowNumber(builder) => {
-                    (self.row_number..).take(row_count).for_each(|row| builder.append_value(row));
-                }
-                Column::Field { idx, builder } => {
-                    let fields = RunFields {
-                        text: &self.buffer[self.scanned.start..self.filled],
-                        structure: &self.scanned.structure,
-                        width: self.input.width,
-                        quote: self.input.dialect.quote,
-                        column: *idx,
-                    };
-                    for (row, record) in run.clone().take(row_count).enumerate() {
-                        let field = fields.get(record);
-                        let value = self.tokenizer.value(fields.text, field);
-                        if let Err(error) = builder.push(&value, field.quoted) {
-                            if stops {
-                                // Only an earlier record can hold what comes before this error.
-                                row_count = row;
-                                misreads.clear();
-                            }
-                            misreads.push((error, column_idx, field, record));
-                            if stops {
-                                break;
-                            }
-                            builder.push_null();
-                        }
-                    }
-                }
-            }
+    /// rows of the batch, and returns how many rows they became; None where the next record must be
+    /// read by itself, or is not wholly here.
+    fn take_run(&mut self, taken: usize) -> Result<Option<usize>> {
+        let Some(records) = self.next_run(self.request.batch_rows - taken) else {
+            return Ok(None);
+        };
+        let first_record = records.start;
+        let mut run = Run { records: records.clone(), kept: None, misreads: Vec::new() };
+        let prefilter = self.prefilter.take_if(|prefilter| prefilter.is_due());
+        if let Some(mut prefilter) = prefilter {
+            self.take_filtered(&mut prefilter, taken, &mut run)?;
+            (0..self.columns.len())
+                .filter(|column_idx| !prefilter.columns().contains(column_idx))
+                .for_each(|column_idx| self.take_column(column_idx, &mut run));
+            self.prefilter = Some(prefilter);
+        } else {
+            (0..self.columns.len()).for_each(|column_idx| self.take_column(column_idx, &mut run));
         }
-        for (misread, column_idx, field, record) in misreads {
+        for (misread, column_idx, field, record) in std::mem::take(&mut run.misreads) {
             self.position = self.scanned.record_start(record);
             let start = self.scanned.start + field.start - self.position;
             let end = self.scanned.start + field.end - self.position;
-            let row = taken + record - run.start;
+            let row = taken + record - first_record;
             self.take_misread(misread, column_idx, Field { start, end, ..field }, row)?;
         }
-        self.row_number += row_count as i64;
-        self.scanned.used_count = run.end;
-        self.position = self.scanned.record_start(run.end);
-        Ok(row_count)
+        self.row_number += records.len() as i64;
+        self.scanned.used_count = records.end;
+        self.position = self.scanned.record_start(records.end);
+        Ok(Some(run.row_count()))
+    }
+
+    /// Takes the prefilter's columns of a run and keeps the records that pass.
+    fn take_filtered(
+        &mut self,
+        prefilter: &mut Prefilter,
+        taken: usize,
+        run: &mut Run,
+    ) -> Result<()> {
+        for &column_idx in prefilter.columns() {
+            self.columns[column_idx].settle(taken, &self.input.name)?;
+            self.take_column(column_idx, run);
+        }
+        let row_count = run.row_count();
+        let mut arrays = Vec::with_capacity(prefilter.columns().len());
+        for &column_idx in prefilter.columns() {
+            arrays.push(match &mut self.columns[column_idx] {
+                Column::Field { builder, .. } => {
+                    finish(builder, &self.input.name)?.slice(0, row_count)
+                }
+                _ => {
+                    let field = self.request.schema.field(column_idx);
+                    new_null_array(field.data_type(), row_count)
+                }
+            });
+        }
+        let passing = prefilter.passing(arrays.clone(), row_count);
+        for (&column_idx, array) in prefilter.columns().iter().zip(arrays) {
+            let Column::Field { done, .. } = &mut self.columns[column_idx] else { continue };
+            done.push(match &passing {
+                Some(passing) => prefilter::keep(&array, passing).map_err(internal)?,
+                None => array,
+            });
+        }
+        if let Some(passing) = passing {
+            let start = run.records.start;
+            run.kept = Some(passing.values().set_indices().map(|row| start + row).collect());
+        }
+        Ok(())
+    }
+
+    /// Decodes one column of the records of a run.
+    fn take_column(&mut self, column_idx: usize, run: &mut Run) {
+        match &mut self.columns[column_idx] {
+            Column::Missing => {}
+            Column::RowNumber(builder) => {
+                let start = run.records.start;
+                let number = |record: usize| self.row_number + (record - start) as i64;
+                match &run.kept {
+                    Some(kept) => {
+                        kept.iter().for_each(|&record| builder.append_value(number(record)));
+                    }
+                    None => {
+                        let records = run.records.clone();
+                        records.for_each(|record| builder.append_value(number(record)));
+                    }
+                }
+            }
+            Column::Field { idx, builder, .. } => {
+                let fields = RunFields {
+                    text: &self.buffer[self.scanned.start..self.filled],
+                    structure: &self.scanned.structure,
+                    width: self.input.width,
+                    quote: self.input.dialect.quote,
+                    column: *idx,
+                };
+                let stops = self.input.on_error == OnError::Error;
+                let misreads = match &run.kept {
+                    Some(kept) => {
+                        fields.push(kept.iter().copied(), &self.tokenizer, builder, stops)
+                    }
+                    None => fields.push(run.records.clone(), &self.tokenizer, builder, stops),
+                };
+                if stops && let Some(&(.., record)) = misreads.first() {
+                    run.end_at(record);
+                }
+                run.misreads.extend(
+                    misreads
+                        .into_iter()
+                        .map(|(misread, field, record)| (misread, column_idx, field, record)),
+                );
+            }
+        }
     }
 
     /// The next records that the scanner vouches for; scans the buffer when all are used.
-    fn next_run(&mut self, len_max: usize) -> Option<std::ops::Range<usize>> {
+    fn next_run(&mut self, len_max: usize) -> Option<Range<usize>> {
         let scanner = self.scanner.as_ref()?;
         if self.scanned.used_count < self.scanned.structure.records.len()
             && self.scanned.record_start(self.scanned.used_count + 1) == self.position
@@ -251,11 +332,14 @@ impl CsvReader {
         // Records that begin at or behind the end belong to another task.
         let own_len = self.input.end.saturating_sub(self.buffer_start + self.scanned.start as u64);
         let mut before = self.scanned.before(first);
+        let len_max_bytes = self.input.record_len_max_bytes;
         let run_len = records[first..]
             .iter()
             .take(len_max)
             .take_while(|record| {
-                let is_good = record.0 - before.0 == width && u64::from(before.1) < own_len;
+                let is_good = record.0 - before.0 == width
+                    && u64::from(before.1) < own_len
+                    && (record.1 - before.1) as usize <= len_max_bytes;
                 before = **record;
                 is_good
             })
@@ -266,7 +350,7 @@ impl CsvReader {
     /// Makes `self.fields` the fields of the record at `position` and returns its length.
     fn next_record(&mut self) -> Result<Option<usize>> {
         loop {
-            if self.buffer_start + self.position as u64 >= self.input.end {
+            if self.offset() >= self.input.end {
                 return Ok(None);
             }
             let rest = &self.buffer[self.position..self.filled];
@@ -284,6 +368,9 @@ impl CsvReader {
                 }
             } else if !rest.is_empty() {
                 match self.tokenizer.record(rest, self.at_end, &mut self.fields) {
+                    Ok(Some(len)) if len > self.input.record_len_max_bytes => {
+                        return Err(self.too_long());
+                    }
                     Ok(Some(len)) => return Ok(Some(len)),
                     Ok(None) => {}
                     Err(malformed) => {
@@ -316,7 +403,7 @@ impl CsvReader {
             self.position = 0;
         }
         if self.filled == self.buffer.len() {
-            if self.filled >= RECORD_LEN_MAX_BYTES {
+            if self.filled >= self.input.record_len_max_bytes {
                 return Err(self.too_long());
             }
             let len = (self.buffer.len() * 2).max(BUFFER_LEN_BYTES);
@@ -351,7 +438,7 @@ impl CsvReader {
             match column {
                 Column::Missing => {}
                 Column::RowNumber(builder) => builder.append_value(row_number),
-                Column::Field { idx, builder } => {
+                Column::Field { idx, builder, .. } => {
                     let Some(&field) = self.fields.get(*idx) else {
                         builder.push_null();
                         continue;
@@ -418,7 +505,11 @@ impl CsvReader {
         if self.input.on_error != OnError::Reject {
             return Err(error);
         }
-        self.reject(Reject::of(&self.input.name, &error));
+        self.leave_out(&error)
+    }
+
+    fn leave_out(&self, error: &Error) -> Result<()> {
+        self.reject(Reject::of(&self.input.name, error));
         self.request.rejects.count_rows(1)
     }
 
@@ -480,7 +571,11 @@ impl CsvReader {
                 self.input.name
             ))
         };
-        self.reject_record(error)?;
+        if self.input.ragged == Ragged::Reject {
+            self.leave_out(&error)?;
+        } else {
+            self.reject_record(error)?;
+        }
         Ok(false)
     }
 
@@ -520,14 +615,27 @@ impl CsvReader {
         self.columns
             .iter_mut()
             .zip(schema.fields())
-            .map(|(column, field)| match column {
-                Column::Missing => Ok(new_null_array(field.data_type(), row_count)),
-                Column::RowNumber(builder) => Ok(Arc::new(builder.finish()) as ArrayRef),
-                Column::Field { builder, .. } => builder.finish().map_err(|error| {
-                    Error::data(error.to_string()).at(Place::file(&self.input.name))
-                }),
+            .map(|(column, field)| {
+                column.settle(row_count, &self.input.name)?;
+                Ok(match column {
+                    Column::Missing => new_null_array(field.data_type(), row_count),
+                    Column::RowNumber(builder) => Arc::new(builder.finish()) as ArrayRef,
+                    Column::Field { done, .. } => match &std::mem::take(done)[..] {
+                        [] => new_empty_array(field.data_type()),
+                        [array] => Arc::clone(array),
+                        many => {
+                            let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
+                            concat(&many).map_err(internal)?
+                        }
+                    },
+                })
             })
             .collect()
+    }
+
+    /// Offset in the decoded file of what is read next.
+    fn offset(&self) -> u64 {
+        self.buffer_start + self.position as u64
     }
 
     /// The line, counted from 1, of a position in the buffer.
@@ -601,12 +709,13 @@ impl CsvReader {
             ErrorKind::Limit,
             format!(
                 "a record is longer than {}",
-                crate::units::show_bytes(RECORD_LEN_MAX_BYTES as u64)
+                crate::units::show_bytes(self.input.record_len_max_bytes as u64)
             ),
         )
         .at(self.place(self.position, 0))
         .hint(format!(
-            "is a quote missing? if quotes are plain text here: read_csv('{}', quote => '')",
+            "is a quote missing? if quotes are plain text here: read_csv('{0}', quote => ''); \
+             for longer records: read_csv('{0}', max_line_size => 1000000000)",
             self.input.name
         ))
     }
@@ -665,6 +774,75 @@ impl RunFields<'_> {
         }
         Field { start, end, quoted: false, escaped: false }
     }
+
+    /// Decodes the column and returns what does not fit, with its record: NULL in its place, or
+    /// nothing from there on if it `stops`.
+    #[inline]
+    fn push(
+        &self,
+        records: impl Iterator<Item = usize>,
+        tokenizer: &Tokenizer,
+        builder: &mut ColumnBuilder,
+        stops: bool,
+    ) -> Vec<(Misread, Field, usize)> {
+        let mut misreads = Vec::new();
+        for record in records {
+            let field = self.get(record);
+            let value = tokenizer.value(self.text, field);
+            if let Err(misread) = builder.push(&value, field.quoted) {
+                misreads.push((misread, field, record));
+                if stops {
+                    break;
+                }
+                builder.push_null();
+            }
+        }
+        misreads
+    }
+}
+
+/// A run of records on its way into the columns.
+struct Run {
+    records: Range<usize>,
+    /// Those that passed the prefilter, if it was tried.
+    kept: Option<Vec<usize>>,
+    /// What does not fit: the column, the field in the scanned text, the record.
+    misreads: Vec<(Misread, usize, Field, usize)>,
+}
+
+impl Run {
+    /// How many rows of the batch it becomes.
+    fn row_count(&self) -> usize {
+        self.kept.as_ref().map_or(self.records.len(), Vec::len)
+    }
+
+    /// Leaves out what comes behind an error: only an earlier record can hold an earlier one.
+    fn end_at(&mut self, record: usize) {
+        self.misreads.clear();
+        self.records.end = record;
+        if let Some(kept) = &mut self.kept {
+            kept.truncate(kept.partition_point(|&other| other < record));
+        }
+    }
+}
+
+impl Column {
+    /// Moves what is in the builder to what is done, `taken` rows of the batch in all.
+    fn settle(&mut self, taken: usize, name: &str) -> Result<()> {
+        let Column::Field { builder, done, .. } = self else { return Ok(()) };
+        if done.iter().map(|array| array.len()).sum::<usize>() < taken {
+            done.push(finish(builder, name)?);
+        }
+        Ok(())
+    }
+}
+
+fn finish(builder: &mut ColumnBuilder, name: &str) -> Result<ArrayRef> {
+    builder.finish().map_err(|error| Error::data(error.to_string()).at(Place::file(name)))
+}
+
+fn internal(error: ArrowError) -> Error {
+    Error::new(ErrorKind::Internal, error.to_string())
 }
 
 impl Iterator for CsvReader {
@@ -685,7 +863,10 @@ mod tests {
     use super::*;
     use crate::formats::csv::decode::ColumnSpec;
     use crate::formats::csv::reject::Rejects;
-    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use datafusion::logical_expr::Operator;
+    use datafusion::physical_expr::expressions::binary;
 
     /// Hands out a few bytes at a time, so that buffers end anywhere.
     struct Trickle(std::io::Cursor<Vec<u8>>, usize);
@@ -697,11 +878,16 @@ mod tests {
         }
     }
 
-    type How = (Ragged, OnError);
+    #[derive(Clone, Copy)]
+    struct How {
+        ragged: Ragged,
+        on_error: OnError,
+        with_scanner: bool,
+        /// Tries `a >= 5` first.
+        with_prefilter: bool,
+    }
 
-    /// All rows as text, or the error with its place.
-    fn read(text: &str, step: usize, end: u64, how: How, with_scanner: bool) -> String {
-        let (ragged, on_error) = how;
+    fn request(how: How) -> ReadRequest {
         let names = ["a", "b", "c"];
         let types = [DataType::Int64, DataType::Utf8View, DataType::Float64];
         let fields: Vec<_> = names
@@ -716,49 +902,66 @@ mod tests {
             .map(|(name, data_type)| Wanted::Column(ColumnSpec::new(*name, data_type.clone())))
             .chain([Wanted::RowNumber])
             .collect();
-        let request = ReadRequest {
+        let schema = Arc::new(Schema::new(fields));
+        let predicate = how.with_prefilter.then(|| {
+            let column = datafusion::physical_expr::expressions::col("a", &schema).expect("there");
+            let five = datafusion::physical_expr::expressions::lit(5_i64);
+            binary(column, Operator::GtEq, five, &schema).expect("of one type")
+        });
+        ReadRequest {
             dataset: 0,
-            schema: Arc::new(Schema::new(fields)),
+            schema,
             columns,
             batch_rows: 3,
+            predicate,
             checked: Vec::new(),
             rejects: Arc::new(Rejects::listed()),
             notes: crate::notes::Notes::default(),
-        };
+        }
+    }
+
+    /// All rows as `a` and the whole row, or the error with its place; then what was left out.
+    fn read(text: &str, step: usize, end: u64, how: How) -> (Vec<(Option<i64>, String)>, String) {
+        let request = request(how);
         let input = Input {
             bytes: Box::new(Trickle(std::io::Cursor::new(text.as_bytes().to_vec()), step)),
             start: 0,
             end,
             dialect: Dialect::default(),
             width: 3,
-            ragged,
-            on_error,
+            ragged: how.ragged,
+            on_error: how.on_error,
+            record_len_max_bytes: RECORD_LEN_MAX_BYTES,
             name: "f.csv".into(),
             lines_before: LinesBefore::new(Box::new(|| 0)),
         };
         let sources = [Some(0), Some(1), Some(2), None];
         let rejects = Arc::clone(&request.rejects);
         let mut reader = CsvReader::new(input, Arc::new(request), &sources);
-        if !with_scanner {
+        if !how.with_scanner {
             reader.scanner = None;
         }
-        let mut shown = String::new();
+        let (mut rows, mut failed) = (Vec::new(), String::new());
         for batch in reader {
             match batch {
                 Ok(batch) => {
-                    for row in 0..batch.num_rows() {
-                        shown += &format!("{:?}\n", batch.slice(row, 1).columns());
-                    }
+                    let keys = batch.column(0).as_primitive::<Int64Type>();
+                    rows.extend((0..batch.num_rows()).map(|row| {
+                        let key = keys.is_valid(row).then(|| keys.value(row));
+                        (key, format!("{:?}", batch.slice(row, 1).columns()))
+                    }));
                 }
-                Err(error) => shown = format!("{error:?}"),
+                Err(error) => {
+                    rows.clear();
+                    failed = format!("{error:?}");
+                }
             }
         }
-        format!("{shown}{:?}", rejects.sorted())
+        (rows, format!("{failed}{:?}", rejects.sorted()))
     }
 
-    /// The scanner changes how fast a file is read, never what is read.
-    #[test]
-    fn with_and_without_the_scanner_the_rows_are_the_same() {
+    /// Texts in which odd pieces become more frequent, with an end and a mode.
+    fn for_random_texts(mut check: impl FnMut(&str, u64, How)) {
         const PIECES: [&str; 14] = [
             "1,x,2.5\n",
             "-7,\"y\"\"z\",1e3\r\n",
@@ -781,18 +984,53 @@ mod tests {
             (state >> 33) as usize % below
         };
         for round in 0..400 {
-            // Odd pieces become more frequent from round to round.
             let kinds = 4 + round * (PIECES.len() - 3) / 400;
             let text: String = (0..random(40)).map(|_| PIECES[random(kinds)]).collect();
             let end = if round % 3 == 0 { random(text.len() + 1) as u64 } else { u64::MAX };
-            let ragged = if round % 2 == 0 { Ragged::Pad } else { Ragged::Error };
+            let ragged = [Ragged::Pad, Ragged::Error, Ragged::Reject][round % 3];
             for on_error in [OnError::Error, OnError::Null, OnError::Reject] {
-                let how = (ragged, on_error);
-                let expected = read(&text, usize::MAX, end, how, false);
-                for step in [1, 7, 64, usize::MAX] {
-                    assert_eq!(read(&text, step, end, how, true), expected, "{text:?} by {step}");
-                }
+                let how = How { ragged, on_error, with_scanner: true, with_prefilter: false };
+                check(&text, end, how);
             }
         }
+    }
+
+    /// The scanner changes how fast a file is read, never what is read.
+    #[test]
+    fn with_and_without_the_scanner_the_rows_are_the_same() {
+        for_random_texts(|text, end, how| {
+            let expected = read(text, usize::MAX, end, How { with_scanner: false, ..how });
+            for step in [1, 7, 64, usize::MAX] {
+                assert_eq!(read(text, step, end, how), expected, "{text:?} by {step}");
+            }
+        });
+    }
+
+    /// Trying a filter first spares work on rows that do not pass, and nothing else.
+    #[test]
+    fn rows_that_pass_a_filter_are_the_same_whenever_it_is_tried() {
+        let mut dropped_count = 0;
+        for_random_texts(|text, end, how| {
+            if how.on_error == OnError::Reject {
+                return;
+            }
+            let (all, outcome) = read(text, 64, end, how);
+            let passing = |rows: &[(Option<i64>, String)]| -> Vec<_> {
+                rows.iter().filter(|(key, _)| key.is_some_and(|key| key >= 5)).cloned().collect()
+            };
+            for (step, with_scanner) in [(1, true), (7, true), (usize::MAX, true), (7, false)] {
+                let tried = How { with_prefilter: true, with_scanner, ..how };
+                let (rows, tried_outcome) = read(text, step, end, tried);
+                if outcome.contains("Error") {
+                    // Only a row that does not pass may hide its error.
+                    assert!(tried_outcome == outcome || !tried_outcome.contains("Error"));
+                    continue;
+                }
+                assert_eq!(passing(&rows), passing(&all), "{text:?} by {step}");
+                assert_eq!(tried_outcome, outcome, "{text:?} by {step}");
+                dropped_count += all.len() - rows.len();
+            }
+        });
+        assert!(dropped_count > 0, "the filter was tried");
     }
 }

@@ -11,6 +11,7 @@
 use super::dialect::{CsvOptions, Dialect};
 use super::records::{Field, Tokenizer};
 use super::types::Evidence;
+use super::value::Notation;
 use crate::error::{Error, Place, Result};
 use crate::formats::encoding::{self, Detected};
 use crate::notes::NoteKind;
@@ -121,6 +122,23 @@ pub(crate) fn sniff_piece(
     if fitting * 10 < records.len() * 9 {
         return vec![Evidence::default(); width];
     }
+    evidence_of_width(records, width, options)
+}
+
+/// Evidence from text that begins with a record, and how much of it whole records make up.
+pub(crate) fn sniff_records(
+    dialect: &Dialect,
+    text: &[u8],
+    cut: bool,
+    width: usize,
+    options: &CsvOptions,
+) -> (Vec<Evidence>, usize) {
+    let records = read_records(dialect, text, cut, usize::MAX);
+    let used = records.last().map_or(0, |record| record.end);
+    (evidence_of_width(records, width, options), if cut { used } else { text.len() })
+}
+
+fn evidence_of_width(records: Vec<Record>, width: usize, options: &CsvOptions) -> Vec<Evidence> {
     let fitting: Vec<_> =
         records.into_iter().filter(|record| record.values.len() == width).collect();
     gather_evidence(&fitting, width, options)
@@ -182,13 +200,12 @@ fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (
 
 fn gather_evidence(records: &[Record], width: usize, options: &CsvOptions) -> Vec<Evidence> {
     let mut evidence = vec![Evidence::default(); width];
-    let decimal = options.decimal.unwrap_or(b'.');
     for record in records {
         for (column, value) in evidence.iter_mut().zip(&record.values) {
             let is_null =
                 options.null_words.as_ref().is_some_and(|words| words.contains(&value.text));
             if !is_null {
-                column.observe(&value.text, decimal);
+                column.observe(&value.text, &options.notation);
             }
         }
     }
@@ -407,7 +424,7 @@ fn has_header(records: &[Record]) -> bool {
     let Some(first) = records.first() else { return true };
     let kinds = |value: &Value| {
         let mut evidence = Evidence::default();
-        evidence.observe(&value.text, b'.');
+        evidence.observe(&value.text, &Notation::default());
         evidence
     };
     let is_text = |evidence: &Evidence| {

@@ -6,7 +6,7 @@
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
-use super::value::{self, DateOrder};
+use super::value::{self, DateOrder, Notation};
 
 /// Words that stand for NULL in a column of numbers, dates or booleans; in text they stay words.
 pub const NULL_WORDS: [&str; 9] = ["NA", "N/A", "n/a", "NULL", "null", "Null", "-", "\\N", "#N/A"];
@@ -73,8 +73,8 @@ pub struct Decision {
 }
 
 impl Evidence {
-    /// Takes in one value; `decimal` is the decimal mark.
-    pub fn observe(&mut self, text: &str, decimal: u8) {
+    /// Takes in one value.
+    pub fn observe(&mut self, text: &str, notation: &Notation) {
         if text.is_empty() {
             return;
         }
@@ -88,15 +88,17 @@ impl Evidence {
         }
         let trimmed = text.trim_matches(' ');
         self.boolean &= value::parse_boolean(trimmed.as_bytes()).is_some();
-        self.observe_number(trimmed, decimal);
-        self.observe_date(trimmed);
+        self.observe_number(trimmed, notation);
+        self.observe_date(trimmed.as_bytes(), notation);
     }
 
-    fn observe_number(&mut self, text: &str, decimal: u8) {
+    fn observe_number(&mut self, text: &str, notation: &Notation) {
         if !self.number {
             return;
         }
-        let Some(shape) = value::number_shape(text.as_bytes(), decimal) else {
+        let ungrouped = notation.ungrouped(text.as_bytes());
+        let shape = ungrouped.as_ref().and_then(|text| value::number_shape(text, notation.decimal));
+        let (Some(text), Some(shape)) = (&ungrouped, shape) else {
             self.integer = false;
             self.number = false;
             return;
@@ -105,7 +107,7 @@ impl Evidence {
         self.significant_max = self.significant_max.max(shape.significant);
         self.integer_digits_max = self.integer_digits_max.max(shape.integer_digits);
         self.scale_max = self.scale_max.max(shape.scale);
-        match value::parse_integer(text.as_bytes(), true) {
+        match value::parse_integer(text, true) {
             Some(number) if number.unsigned_abs() > EXACT_IN_DOUBLE => {
                 self.significant_max = self.significant_max.max(DOUBLE_DIGITS_MAX + 1);
             }
@@ -114,17 +116,17 @@ impl Evidence {
         }
     }
 
-    fn observe_date(&mut self, text: &str) {
+    fn observe_date(&mut self, text: &[u8], notation: &Notation) {
         if !(self.date || self.timestamp) {
             return;
         }
         let mut orders = 0;
         let mut is_date = false;
         for order in DateOrder::ALL {
-            if value::parse_date(text.as_bytes(), order).is_some() {
+            if notation.date(text, order).is_some() {
                 orders |= order.mask();
                 is_date = true;
-            } else if let Some(found) = value::parse_timestamp(text.as_bytes(), order) {
+            } else if let Some(found) = notation.moment(text, order) {
                 orders |= order.mask();
                 self.fraction_max = self.fraction_max.max(found.fraction_digits);
                 if found.zoned { self.zoned.0 = true } else { self.zoned.1 = true }
@@ -229,8 +231,11 @@ impl Evidence {
             .then(|| DataType::Decimal128((integer_digits + scale) as u8, scale as i8))
     }
 
-    /// The one order that fits, if there is just one.
+    /// The one order that fits, if there is just one; the user's comes first.
     fn order(&self) -> Option<DateOrder> {
+        if self.orders & DateOrder::Given.mask() != 0 {
+            return Some(DateOrder::Given);
+        }
         let mut fitting =
             DateOrder::ALL.into_iter().filter(|order| self.orders & order.mask() != 0);
         let first = fitting.next()?;
@@ -245,14 +250,14 @@ mod tests {
     fn check(values: &[&str], expected: DataType) {
         let mut evidence = Evidence::default();
         for value in values {
-            evidence.observe(value, b'.');
+            evidence.observe(value, &Notation::default());
         }
         assert_eq!(evidence.decide().data_type, expected, "{values:?}");
         // Two halves, merged, decide alike.
         let (left, right) = values.split_at(values.len() / 2);
         let mut halves = [left, right].map(|half| {
             let mut evidence = Evidence::default();
-            half.iter().for_each(|value| evidence.observe(value, b'.'));
+            half.iter().for_each(|value| evidence.observe(value, &Notation::default()));
             evidence
         });
         let (first, second) = halves.split_at_mut(1);

@@ -3,8 +3,84 @@
 //! Invariant: what is returned stands for the whole text; nothing is rounded to fit, cut or
 //! guessed. Only DOUBLE rounds, to the nearest, as IEEE 754 asks.
 
-use chrono::NaiveDate;
-use datafusion::arrow::datatypes::TimeUnit;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+
+/// How numbers, dates and timestamps are written in a file; what is `None` is found or not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notation {
+    /// The decimal mark.
+    pub decimal: u8,
+    /// The byte between groups of three digits.
+    pub thousands: Option<u8>,
+    /// The format of dates, with `%d`, `%m`, `%Y` and the like.
+    pub date_format: Option<Arc<str>>,
+    /// The format of timestamps, with `%H`, `%M`, `%S` and the like.
+    pub timestamp_format: Option<Arc<str>>,
+}
+
+impl Default for Notation {
+    fn default() -> Self {
+        Notation { decimal: b'.', thousands: None, date_format: None, timestamp_format: None }
+    }
+}
+
+impl Notation {
+    /// The order for a column whose type the user named.
+    pub fn order_of(&self, data_type: &DataType) -> DateOrder {
+        let (date, timestamp) = (self.date_format.is_some(), self.timestamp_format.is_some());
+        match data_type {
+            DataType::Date32 if date => DateOrder::Given,
+            DataType::Timestamp(..) if date || timestamp => DateOrder::Given,
+            _ => DateOrder::Iso,
+        }
+    }
+
+    /// A date as days since 1970-01-01.
+    pub(crate) fn date(&self, text: &[u8], order: DateOrder) -> Option<i32> {
+        match order {
+            DateOrder::Given => formatted_date(text, self.date_format.as_deref()?),
+            _ => parse_date(text, order),
+        }
+    }
+
+    /// A date, or a date with a time.
+    pub(crate) fn moment(&self, text: &[u8], order: DateOrder) -> Option<Moment> {
+        if order != DateOrder::Given {
+            return parse_timestamp(text, order);
+        }
+        let formats = [&self.timestamp_format, &self.date_format];
+        formats.into_iter().flatten().find_map(|format| formatted_moment(text, format))
+    }
+
+    /// A number without the bytes between its groups; `None` if they do not part groups of three.
+    #[inline]
+    pub(crate) fn ungrouped<'a>(&self, text: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        match self.thousands {
+            Some(mark) if text.contains(&mark) => ungroup(text, mark, self.decimal).map(Cow::Owned),
+            _ => Some(Cow::Borrowed(text)),
+        }
+    }
+}
+
+fn ungroup(text: &[u8], mark: u8, decimal: u8) -> Option<Vec<u8>> {
+    let end = text.iter().position(|byte| *byte == decimal).unwrap_or(text.len());
+    let (whole, fraction) = text.split_at(end);
+    let (sign, digits) = match whole {
+        [sign @ (b'-' | b'+'), digits @ ..] => (Some(*sign), digits),
+        digits => (None, digits),
+    };
+    let mut groups = digits.split(|byte| *byte == mark);
+    let first = groups.next()?;
+    let is_grouped = (1..=3).contains(&first.len())
+        && groups.all(|group| group.len() == 3 && group.iter().all(u8::is_ascii_digit))
+        && !fraction.contains(&mark);
+    let plain = digits.iter().copied().filter(|byte| *byte != mark);
+    is_grouped.then(|| sign.into_iter().chain(plain).chain(fraction.iter().copied()).collect())
+}
 
 /// The order of day, month and year in a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -16,12 +92,15 @@ pub enum DateOrder {
     DayFirst,
     /// `12/31/2024` or `12-31-2024`.
     MonthFirst,
+    /// As the user's format says.
+    Given,
 }
 
 impl DateOrder {
     /// All orders.
-    pub const ALL: [DateOrder; 3] = [DateOrder::Iso, DateOrder::DayFirst, DateOrder::MonthFirst];
-    pub(crate) const ALL_MASK: u8 = 0b111;
+    pub const ALL: [DateOrder; 4] =
+        [DateOrder::Iso, DateOrder::DayFirst, DateOrder::MonthFirst, DateOrder::Given];
+    pub(crate) const ALL_MASK: u8 = 0b1111;
 
     pub(crate) fn mask(self) -> u8 {
         1 << self as u8
@@ -274,10 +353,11 @@ fn date_prefix(text: &[u8], order: DateOrder) -> Option<(i32, &[u8])> {
         DateOrder::Iso => (first, second, third),
         DateOrder::DayFirst => (third, second, first),
         DateOrder::MonthFirst => (third, first, second),
+        DateOrder::Given => return None,
     };
     let separators: &[u8] = match order {
         DateOrder::Iso | DateOrder::MonthFirst => b"-/",
-        DateOrder::DayFirst => b"-/.",
+        DateOrder::DayFirst | DateOrder::Given => b"-/.",
     };
     // Two-digit years are a guess too many.
     if !separators.contains(&separator) || year.1 != 4 || month.1 > 2 || day.1 > 2 {
@@ -336,7 +416,7 @@ impl Moment {
 }
 
 /// A date, or a date with a time: `2024-12-31 23:59[:59[.999999999]][Z|+01:00]`, also with `T`.
-pub(crate) fn parse_timestamp(text: &[u8], order: DateOrder) -> Option<Moment> {
+fn parse_timestamp(text: &[u8], order: DateOrder) -> Option<Moment> {
     const SECOND: i128 = 1_000_000_000;
     let (days, rest) = date_prefix(text, order)?;
     let midnight = i128::from(days) * 86_400 * SECOND;
@@ -387,9 +467,57 @@ fn parse_offset(text: &[u8]) -> Option<i32> {
     (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60) as i32)
 }
 
+/// A date in the user's format, as days since 1970-01-01.
+fn formatted_date(text: &[u8], format: &str) -> Option<i32> {
+    let date = NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, format).ok()?;
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+}
+
+/// A moment in the user's format, which may also be one of dates.
+fn formatted_moment(text: &[u8], format: &str) -> Option<Moment> {
+    let text = std::str::from_utf8(text).ok()?;
+    let zoned = ["%z", "%:z", "%::z", "%#z", "%+"].iter().any(|code| format.contains(code));
+    let moment = if zoned {
+        DateTime::parse_from_str(text, format).ok()?.to_utc()
+    } else {
+        let midnight = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN);
+        NaiveDateTime::parse_from_str(text, format)
+            .or_else(|_| NaiveDate::parse_from_str(text, format).map(midnight))
+            .ok()?
+            .and_utc()
+    };
+    let fraction = moment.timestamp_subsec_nanos();
+    // A leap second has no place on this scale.
+    if fraction >= 1_000_000_000 {
+        return None;
+    }
+    let mut fraction_digits = 9;
+    while fraction_digits > 0 && fraction.is_multiple_of(10_u32.pow(10 - fraction_digits)) {
+        fraction_digits -= 1;
+    }
+    let nanos = i128::from(moment.timestamp()) * 1_000_000_000 + i128::from(fraction);
+    Some(Moment { nanos, fraction_digits, zoned })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_have_three_digits() {
+        let notation = Notation { thousands: Some(b','), ..Notation::default() };
+        let check = |text: &str, expected: Option<&str>| {
+            let found = notation.ungrouped(text.as_bytes());
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{text}");
+        };
+        check("1,234,567.89", Some("1234567.89"));
+        check("-12,345", Some("-12345"));
+        check("1234", Some("1234"));
+        check("1,23", None);
+        check("1234,567", None);
+        check(",123", None);
+        check("1.234,567", None);
+    }
 
     #[test]
     fn integers_are_whole_or_not_at_all() {
@@ -442,5 +570,11 @@ mod tests {
         assert_eq!(micros("1970-01-01 00:00:00.0000001"), None);
         assert_eq!(micros("1970-01-01 24:00:00"), None);
         assert_eq!(parse_date(b"31.12.1969", DateOrder::DayFirst), Some(-1));
+        let formatted = |text: &str, format: &str| {
+            formatted_moment(text.as_bytes(), format)?.in_unit(TimeUnit::Microsecond)
+        };
+        assert_eq!(formatted("1.1.1970 0:01", "%d.%m.%Y %H:%M"), Some(60_000_000));
+        assert_eq!(formatted("1970-01-01 01:00 +0100", "%Y-%m-%d %H:%M %z"), Some(0));
+        assert_eq!(formatted("1970-01-01 0:0:0.0000001", "%Y-%m-%d %H:%M:%S%.f"), None);
     }
 }
