@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use swath::Engine;
 
 /// Every statement in queries/ runs and has an answer.
@@ -22,6 +23,43 @@ fn queries_run_as_they_stand() {
         }
     }
     assert!(count >= 5);
+}
+
+/// The 22 queries of TPC-H give what DuckDB gives on the same files (scale factor 0.001); numbers to
+/// four digits, because sums of DOUBLE depend on their order.
+#[test]
+fn tpch_answers_are_those_of_another_engine() {
+    let engine = Engine::open().expect("opens");
+    let mut found = String::new();
+    for number in 1..=22 {
+        let sql = fs::read_to_string(format!("queries/tpch/q{number:02}.sql")).expect("a query");
+        let answer = engine.query(&sql).unwrap_or_else(|error| panic!("q{number:02}: {error}"));
+        found += &format!("q{number:02}\n");
+        for batch in answer.batches() {
+            let columns: Vec<_> = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &FormatOptions::default()))
+                .collect::<Result<_, _>>()
+                .expect("printable");
+            for row in 0..batch.num_rows() {
+                let cells: Vec<String> = batch
+                    .columns()
+                    .iter()
+                    .zip(&columns)
+                    .map(|(column, shown)| {
+                        let text = shown.value(row).to_string();
+                        match text.parse::<f64>() {
+                            Ok(number) if column.data_type().is_numeric() => format!("{number:.4}"),
+                            _ => text,
+                        }
+                    })
+                    .collect();
+                found += &format!("{}\n", cells.join("|"));
+            }
+        }
+    }
+    assert_eq!(found, fs::read_to_string("testdata/tpch/answers.txt").expect("the answers"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+/// What was learned of files, from one process to the next.
+mod cache;
 /// The command line as a process: what it prints, where, and with which exit code.
 mod cli;
 /// The README and queries/: every command and statement runs as printed.

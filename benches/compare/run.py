@@ -1,103 +1,127 @@
 #!/usr/bin/env python3
 """Side by side: swath and its peers on the same files, in turn, medians and ratios.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install duckdb datafusion
-    /tmp/peers/bin/python benches/compare/run.py --swath target/release/swath --rows 2000000
+    python3 -m venv /tmp/peers
+    /tmp/peers/bin/pip install duckdb chdb polars datafusion pyarrow tpchgen-cli
+    PATH=/tmp/peers/bin:$PATH python3 benches/compare/run.py h2o --swath target/release/swath
 
-Times are in-session: what each engine takes for the statement, without its start. swath is a fresh
-process each time, so it sniffs the file anew. Answers are compared before times are shown.
+Suites: h2o, 1brc, tpch, wide (16 columns), small (10,000 files). The data is made once. Answers are
+compared before times are shown; times are those of the statement, without the engine's start.
 """
 
 import argparse
+import math
 import os
-import random
-import re
 import statistics
-import subprocess
 import tempfile
 import time
 
-QUESTIONS = {
-    "sum by 100 groups": "SELECT id1, sum(v1) AS v FROM {t} GROUP BY id1 ORDER BY id1",
-    "two keys": "SELECT id1, id2, sum(v1) AS v FROM {t} GROUP BY id1, id2 ORDER BY id1, id2",
-    "many groups": "SELECT id3, sum(v1) AS v, count(v3) AS n FROM {t} GROUP BY id3 ORDER BY id3",
-    "count": "SELECT count(*) AS n FROM {t}",
-    "filter": "SELECT count(*) AS n, max(id6) AS m FROM {t} WHERE id4 = 7 AND v2 > 3",
-}
+import engines
+import suites
 
 
-def make_data(path, rows):
-    """The columns of the h2o.ai group-by benchmark."""
-    random.seed(1)
-    with open(path, "w") as out:
-        out.write("id1,id2,id3,id4,id5,id6,v1,v2,v3\n")
-        for _ in range(rows):
-            pick = random.randint
-            out.write(
-                f"id{pick(1, 100):03d},id{pick(1, 100):03d},id{pick(1, 20000):010d},{pick(1, 100)},"
-                f"{pick(1, 100)},{pick(1, 20000)},{pick(1, 5)},{pick(1, 15)},{random.random() * 100:.6f}\n"
-            )
-
-
-def run_swath(program, path, sql):
-    sql = sql.format(t=f"'{path}'")
-    done = subprocess.run(
-        [program, "--timer", "--format", "csv", sql], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
-    return float(re.search(r"Time: ([0-9.]+) s", done.stderr).group(1)), rows
-
-
-def run_duckdb(path, sql):
-    import duckdb
-
-    connection = duckdb.connect()
+def plain_loop(folder):
+    """What reading the bytes of a folder takes, one file after the other."""
     started = time.perf_counter()
-    rows = connection.execute(sql.format(t=f"'{path}'")).fetchall()
-    return time.perf_counter() - started, [[str(value) for value in row] for row in rows]
+    for name in os.listdir(folder):
+        file = os.open(os.path.join(folder, name), os.O_RDONLY)
+        while os.read(file, 1 << 20):
+            pass
+        os.close(file)
+    return time.perf_counter() - started
 
 
-def run_datafusion(path, sql):
-    import datafusion
+def normal(rows):
+    """Rows as sorted tuples: numbers to six digits, so that sums in another order are the same."""
 
-    context = datafusion.SessionContext()
-    started = time.perf_counter()
-    context.register_csv("t", path)
-    batches = context.sql(sql.format(t="t")).collect()
-    elapsed = time.perf_counter() - started
-    rows = [[str(value) for value in row.values()] for batch in batches for row in batch.to_pylist()]
-    return elapsed, rows
+    def value(cell):
+        try:
+            return f"{float(cell):.6g}"
+        except (TypeError, ValueError):
+            return "" if cell is None else str(cell).removesuffix(" 00:00:00")
+
+    return sorted(tuple(value(cell) for cell in row) for row in rows)
+
+
+def data(suite, size, form):
+    make = suites.SUITES[suite][1]
+    folder = os.path.join(tempfile.gettempdir(), f"swath-{suite}-{size}-{form}")
+    done = os.path.join(folder, ".done")
+    if not os.path.exists(done):
+        os.makedirs(folder, exist_ok=True)
+        tables = make(folder, size, form)
+        with open(done, "w") as out:
+            out.write(repr(tables))
+    with open(done) as text:
+        return eval(text.read())  # noqa: S307  (written by the line above)
+
+
+def compare(arguments):
+    questions = suites.SUITES[arguments.suite][0]()
+    if arguments.only:
+        questions = [question for question in questions if question.name in arguments.only]
+    tables = data(arguments.suite, arguments.size, arguments.form)
+    peers = [name for name in engines.PEERS if name in arguments.peers]
+    running = [engines.Swath(arguments.swath, arguments.threads)]
+    running += [engines.Peer(name, engines.PEERS[name], arguments.threads) for name in peers]
+    print(f"{arguments.suite} {arguments.size:,} {arguments.form}, medians of {arguments.repeat}, seconds\n")
+    print("| question | swath | " + " | ".join(peers) + " | swath / best peer |")
+    print("|---|" + "---|" * (len(peers) + 2))
+    ratios, ratios_of = [], {name: [] for name in peers}
+    for question in questions:
+        times = {engine.name: [] for engine in running}
+        answers, failures = {}, {}
+        for _ in range(arguments.repeat):
+            for engine in running:
+                if engine.name in failures:
+                    continue
+                try:
+                    elapsed, rows, _ = engine.run(question, tables)
+                except RuntimeError as error:
+                    failures[engine.name] = str(error)
+                    continue
+                times[engine.name].append(elapsed)
+                answers.setdefault(engine.name, normal(rows))
+        medians = {name: statistics.median(values) for name, values in times.items() if values}
+        for name, answer in answers.items():
+            if answer != answers.get("swath"):
+                failures[name] = f"another answer: {answer[:2]} and not {answers.get('swath', [])[:2]}"
+        rivals = [value for name, value in medians.items() if name != "swath" and name not in failures]
+        ratio = medians["swath"] / min(rivals) if rivals and "swath" in medians else math.nan
+        if not math.isnan(ratio):
+            ratios.append(ratio)
+        for name in peers:
+            if name in medians and name not in failures and "swath" in medians:
+                ratios_of[name].append(medians["swath"] / medians[name])
+        shown = [
+            "failed" if engine.name in failures else f"{medians[engine.name]:.3f}" for engine in running
+        ]
+        print(f"| {question.name} | " + " | ".join(shown) + f" | {ratio:.2f} |", flush=True)
+        for name, failure in failures.items():
+            print(f"<!-- {name}: {failure[:300]} -->")
+    mean = lambda values: f"{statistics.geometric_mean(values):.2f}" if values else "-"  # noqa: E731
+    print("| geometric mean of swath / peer | | " + " | ".join(mean(ratios_of[name]) for name in peers)
+          + f" | {mean(ratios)} |")
+    if arguments.suite == "small":
+        loop = statistics.median(plain_loop(tables["t"]) for _ in range(arguments.repeat))
+        print(f"\nreading the bytes in a plain loop: {loop:.3f} s")
+    for engine in running:
+        engine.stop()
 
 
 def main():
     arguments = argparse.ArgumentParser()
+    arguments.add_argument("suite", choices=suites.SUITES)
+    arguments.add_argument("--size", type=int, help="rows, files, or TPC-H's scale factor")
+    arguments.add_argument("--form", choices=["csv", "parquet"], default="csv")
     arguments.add_argument("--swath", default="target/release/swath")
-    arguments.add_argument("--rows", type=int, default=2_000_000)
+    arguments.add_argument("--peers", nargs="*", default=list(engines.PEERS))
+    arguments.add_argument("--only", nargs="*", help="names of questions")
+    arguments.add_argument("--threads", type=int)
     arguments.add_argument("--repeat", type=int, default=5)
     arguments = arguments.parse_args()
-    path = os.path.join(tempfile.gettempdir(), f"swath-compare-{arguments.rows}.csv")
-    if not os.path.exists(path):
-        make_data(path, arguments.rows)
-    engines = {
-        "swath": lambda sql: run_swath(arguments.swath, path, sql),
-        "duckdb": lambda sql: run_duckdb(path, sql),
-        "datafusion": lambda sql: run_datafusion(path, sql),
-    }
-    print(f"{arguments.rows:,} rows, {os.path.getsize(path) / 1e6:.0f} MB, medians of {arguments.repeat}")
-    print("| question | " + " | ".join(engines) + " | swath / best peer |")
-    print("|---|" + "---|" * (len(engines) + 1))
-    for question, sql in QUESTIONS.items():
-        times = {name: [] for name in engines}
-        answers = {}
-        for _ in range(arguments.repeat):
-            for name, run in engines.items():
-                elapsed, answers[name] = run(sql)
-                times[name].append(elapsed)
-        assert answers["swath"] == answers["duckdb"] == answers["datafusion"], question
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        best = min(value for name, value in medians.items() if name != "swath")
-        shown = " | ".join(f"{value:.3f}" for value in medians.values())
-        print(f"| {question} | {shown} | {medians['swath'] / best:.2f} |")
+    arguments.size = arguments.size or suites.SUITES[arguments.suite][2]
+    compare(arguments)
 
 
 if __name__ == "__main__":

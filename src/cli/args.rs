@@ -76,6 +76,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) spill_dir: Option<PathBuf>,
 
+    /// Neither uses nor keeps what passes over files have shown (swath cache stats | clear)
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
     /// Rows in a batch; answers do not depend on it
     #[arg(long, value_name = "COUNT", hide = true)]
     pub(super) batch_rows: Option<usize>,

@@ -6,15 +6,17 @@
 mod args;
 mod one_shot;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Args, Color, NotesForm};
 use crate::console::{Interrupt, Report, Settings};
+use crate::dataset::cache::{Cache, CacheStats};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::TableOptions;
+use crate::units::{show_bytes, show_counted};
 
 /// Rows that a table shows in a pipe: beyond, a format that streams is the better choice.
 const PIPED_TABLE_ROWS_MAX: usize = 10_000;
@@ -46,6 +48,11 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
         settings.report.error(&error, None);
         error.kind()
     };
+    if let [word, what] = &args.sql[..]
+        && word == "cache"
+    {
+        return about_cache(what).map_err(shown);
+    }
     let interrupt = Interrupt::install();
     let sql_from_stdin = !args.has_statement() && !std::io::stdin().is_terminal();
     let engine = engine(args, sql_from_stdin).map_err(shown)?;
@@ -54,6 +61,27 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
     }
     let history = history_path();
     crate::shell::run(&engine, settings.clone(), &interrupt, history).map_err(shown)
+}
+
+/// `swath cache stats` and `swath cache clear`.
+fn about_cache(what: &str) -> Result<()> {
+    let folder = cache_dir().ok_or_else(|| {
+        Error::usage("there is no folder for a cache").hint("set XDG_CACHE_HOME, or HOME")
+    })?;
+    let cache = Cache::new(folder);
+    match what {
+        "stats" => {
+            let CacheStats { entry_count, len_bytes } = cache.stats();
+            let entries = show_counted(entry_count, "file");
+            let folder = cache.folder().display();
+            let line = format!("{entries} known, {} in {folder}\n", show_bytes(len_bytes));
+            let _ = std::io::stdout().write_all(line.as_bytes());
+            Ok(())
+        }
+        "clear" => cache.clear(),
+        _ => Err(Error::usage(format!("no such thing to do with the cache: {what}"))
+            .hint("swath cache stats, or swath cache clear")),
+    }
 }
 
 /// The engine with the limits that the flags give.
@@ -78,6 +106,9 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
         builder = builder.csv_option(name, value).map_err(|error| {
             Error::usage(format!("--csv-{}: {}", name.replace('_', "-"), error.message()))
         })?;
+    }
+    if let (Some(folder), false) = (cache_dir(), args.no_cache) {
+        builder = builder.cache_dir(folder);
     }
     if let Some(home) = std::env::var_os("HOME") {
         builder = builder.home(home);
@@ -136,9 +167,19 @@ fn wants_color(args: &Args, terminal: bool) -> bool {
 
 /// Where the shell keeps its history: the XDG state folder.
 fn history_path() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME")
+    Some(own_dir("XDG_STATE_HOME", ".local/state")?.join("history"))
+}
+
+/// Where what was learned of files is kept: the XDG cache folder.
+fn cache_dir() -> Option<PathBuf> {
+    own_dir("XDG_CACHE_HOME", ".cache")
+}
+
+/// Our folder in one of the XDG base directories, which a variable may name.
+fn own_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let base = std::env::var_os(variable)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    Some(state.join("swath").join("history"))
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(below_home)))?;
+    Some(base.join("swath"))
 }

@@ -59,7 +59,7 @@ fn read_through(file: &DatasetFile, request: &Arc<ReadRequest>) -> Option<Error>
         return crate::formats::parquet::diagnose(&file.source);
     }
     let read = || {
-        let rows = crate::formats::open(&file.source, layout, None, request);
+        let rows = crate::formats::open(&file.source, layout, None, None, request);
         rows.and_then(|mut rows| rows.try_for_each(|batch| batch.map(drop))).err()
     };
     catch_unwind(AssertUnwindSafe(read))

@@ -6,11 +6,13 @@
 //!                        -> one schema by name -> DatasetTable
 //! ```
 
+pub mod cache;
 pub mod check;
 pub mod hive;
 pub mod location;
 pub mod options;
 pub mod schema;
+pub mod skip;
 pub mod sniffed;
 pub mod table;
 
@@ -22,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 
+use self::cache::{Cache, Entry};
 use self::hive::Partitions;
 use self::location::{Listing, Places};
 use self::options::ReadOptions;
@@ -29,6 +32,9 @@ use self::schema::Misfits;
 use crate::error::{Error, Result};
 use crate::formats::csv::Depth;
 use crate::formats::csv::decode::ColumnSpec;
+use crate::formats::csv::dialect::Ragged;
+use crate::formats::csv::learned::Learned;
+use crate::formats::csv::reject::OnError;
 use crate::formats::file::{Identity, SourceFile};
 use crate::formats::parquet::InFlight;
 use crate::formats::{FileLayout, FormatOptions};
@@ -38,6 +44,8 @@ use crate::notes::{Counts, NoteKind, Notes};
 const DEEP_FILES_MAX: usize = 24;
 /// Files up to this size are compared byte by byte when they look alike.
 const COMPARED_LEN_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Smaller files are read faster than what is known of them.
+const REMEMBERED_LEN_MIN_BYTES: u64 = 256 * 1024;
 /// Layouts remembered within a session.
 const REMEMBERED_MAX: usize = 200_000;
 
@@ -60,6 +68,8 @@ pub struct Dataset {
     pub notes: Notes,
     /// Parquet files that are being read.
     pub in_flight: InFlight,
+    /// Where what is learned of files goes.
+    pub cache: Option<Cache>,
 }
 
 /// One file of a dataset.
@@ -71,6 +81,8 @@ pub struct DatasetFile {
     pub layout: Result<Arc<FileLayout>>,
     /// The values of the partition columns.
     pub partition_values: Vec<ScalarValue>,
+    /// What an earlier pass learned of it.
+    pub learned: Option<Arc<Learned>>,
 }
 
 /// Layouts of files seen before, by identity and options.
@@ -95,7 +107,9 @@ pub struct OpenRequest<'a> {
     /// Spellings of column names that the statement uses elsewhere, by lower-case name.
     pub spelling: &'a HashMap<String, String>,
     /// Layouts seen before.
-    pub cache: &'a LayoutCache,
+    pub layouts: &'a LayoutCache,
+    /// What was learned of files before.
+    pub cache: Option<&'a Cache>,
     /// How many threads may look at files.
     pub thread_count: usize,
     /// Where notes go.
@@ -134,8 +148,12 @@ impl Dataset {
         for (kind, message) in readable.iter().flat_map(|(_, layout)| &layout.notes) {
             notes.add(*kind, message.clone());
         }
-        let mut columns =
-            schema::unify(&readable, options, request.misfits, request.spelling, notes)?;
+        let entries = remembered(&listing.files, &layouts, &request);
+        let mut misfits = request.misfits.clone();
+        for (column, texts) in entries.iter().flatten().flat_map(|entry| &entry.misfits) {
+            misfits.entry(column.clone()).or_default().extend(texts.iter().cloned());
+        }
+        let mut columns = schema::unify(&readable, options, &misfits, request.spelling, notes)?;
         report_duplicates(&listing.files, &partitions.values, notes);
         drop_shadowed(&mut columns, &partitions, notes);
         check_types_option(options, &columns)?;
@@ -153,15 +171,50 @@ impl Dataset {
             .into_iter()
             .zip(layouts)
             .zip(&partitions.values)
-            .map(|((source, layout), values)| DatasetFile {
+            .zip(entries)
+            .map(|(((source, layout), values), entry)| DatasetFile {
                 source,
                 layout,
                 partition_values: values.clone(),
+                learned: entry
+                    .map(|entry| entry.learned)
+                    .filter(|learned| !learned.ranges.is_empty())
+                    .map(Arc::new),
             })
             .collect();
         let (id, notes, in_flight) = (*id, (*notes).clone(), request.in_flight.clone());
-        Ok(Dataset { id, files, columns, partitions, schema, options, notes, in_flight })
+        let cache = request.cache.cloned();
+        Ok(Dataset { id, files, columns, partitions, schema, options, notes, in_flight, cache })
     }
+}
+
+/// Whether it pays to remember what a pass over a file shows, and whether passes show all.
+fn is_worth_remembering(file: &SourceFile, layout: &FileLayout) -> bool {
+    !file.is_stream()
+        && file.identity.len >= REMEMBERED_LEN_MIN_BYTES
+        && layout
+            .csv
+            .as_ref()
+            .is_some_and(|csv| csv.on_error == OnError::Error && csv.ragged != Ragged::Reject)
+}
+
+/// What is remembered of each file.
+fn remembered(
+    files: &[Arc<SourceFile>],
+    layouts: &[Result<Arc<FileLayout>>],
+    request: &OpenRequest<'_>,
+) -> Vec<Option<Entry>> {
+    let options = options_key(&request.options);
+    let load = |file: &SourceFile, layout: &Result<Arc<FileLayout>>| {
+        let layout = layout.as_ref().ok()?;
+        request.cache?.load(file, is_worth_remembering(file, layout).then_some(&options)?)
+    };
+    files.iter().zip(layouts).map(|(file, layout)| load(file, layout)).collect()
+}
+
+/// What tells entries of the cache apart besides the file: how it was read.
+pub fn options_key(options: &ReadOptions) -> String {
+    format!("{:?}", options.format)
 }
 
 fn no_partitions(file_count: usize) -> Partitions {
@@ -217,14 +270,14 @@ fn look_at_all(
         let deep = idx.is_multiple_of(stride) || idx + 1 == files.len();
         let key = (file.name.clone(), file.identity, options_hash, deep);
         if !file.is_stream()
-            && let Some(known) = request.cache.get(&key)
+            && let Some(known) = request.layouts.get(&key)
         {
             return Ok(known);
         }
         let depth = if deep { Depth::Deep } else { Depth::Head };
         let layout = Arc::new(crate::formats::inspect(file, options, depth)?);
         if !file.is_stream() {
-            request.cache.put(key, &layout);
+            request.layouts.put(key, &layout);
         }
         Ok(layout)
     };

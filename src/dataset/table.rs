@@ -27,8 +27,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, conjunction};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
@@ -40,22 +40,22 @@ use parquet::arrow::RowNumber;
 
 use super::hive::Partitions;
 use super::options::ReadOptions;
+use super::skip::{self, Skipper};
 use super::{Dataset, DatasetFile};
 use crate::formats::csv::Piece;
 use crate::formats::csv::decode::ColumnSpec;
+use crate::formats::csv::learned::{Learned, Learner, RANGE_LEN_BYTES, range_count};
 use crate::formats::csv::reject::OnError;
 use crate::formats::csv::split::Splits;
 use crate::formats::parquet::Readers;
-use crate::formats::source::{FilePlan, RowSource};
-use crate::formats::{Format, Wanted};
+use crate::formats::source::{FilePlan, RowSource, SkippedRanges};
+use crate::formats::{FileLayout, Format, Wanted};
 use crate::notes::Counts;
 
 /// The column that `filename => true` adds.
 pub const FILENAME: &str = "filename";
 /// The column that `file_row_number => true` adds.
 pub const FILE_ROW_NUMBER: &str = "file_row_number";
-/// Pieces of one file are not smaller than this.
-const PIECE_LEN_MIN_BYTES: u64 = 4 * 1024 * 1024;
 /// Pieces of one file for each task at most: enough to even out.
 const PIECES_FOR_TASK_MAX: u64 = 4;
 
@@ -163,6 +163,21 @@ impl DatasetTable {
         Ok(files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect())
     }
 
+    /// What the filters rule out by bounds of columns.
+    fn skipper(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Skipper>> {
+        if filters.is_empty() || self.dataset.files.iter().all(|file| file.learned.is_none()) {
+            return Ok(None);
+        }
+        let schema = &self.dataset.schema;
+        let df_schema = Arc::clone(schema).to_dfschema()?;
+        let filters = filters
+            .iter()
+            .filter(|filter| !filter.is_volatile() && !contains_subquery(filter))
+            .map(|filter| state.create_physical_expr(unqualified(filter.clone())?, &df_schema))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Skipper::new(conjunction(filters), schema))
+    }
+
     /// A scan over files of one kind, with the table's columns `projection`.
     fn scan_of(
         &self,
@@ -213,7 +228,17 @@ impl DatasetTable {
             .iter()
             .map(|file| {
                 let statistics = self.file_statistics(file, &file_schema);
-                let mut planned = self.plan_file(file, None)?;
+                let mut planned = self.plan_file(
+                    file,
+                    FilePlan {
+                        file: Arc::clone(&file.source),
+                        layout: file.layout.clone()?,
+                        piece: None,
+                        learner: None,
+                        skipped_ranges: SkippedRanges::default(),
+                        dataset_file_count: self.dataset.files.len(),
+                    },
+                );
                 planned.statistics = statistics.map(Arc::new);
                 Ok(planned)
             })
@@ -236,18 +261,10 @@ impl DatasetTable {
     fn file_statistics(&self, file: &DatasetFile, file_schema: &SchemaRef) -> Option<Statistics> {
         let layout = file.layout.as_ref().ok()?;
         let mut statistics = layout.parquet.as_ref()?.statistics(file_schema)?;
-        for value in self.constants_of(file) {
-            let null_count =
-                if value.is_null() { statistics.num_rows } else { Precision::Exact(0) };
-            statistics.column_statistics.push(ColumnStatistics {
-                null_count,
-                min_value: Precision::Exact(value.clone()),
-                max_value: Precision::Exact(value),
-                distinct_count: Precision::Absent,
-                sum_value: Precision::Absent,
-                byte_size: Precision::Absent,
-            });
-        }
+        let constants = self.constants_of(file);
+        statistics
+            .column_statistics
+            .extend(constants.into_iter().map(|value| constant(value, statistics.num_rows)));
         Some(statistics)
     }
 
@@ -257,6 +274,7 @@ impl DatasetTable {
         projection: &[usize],
         limit: Option<usize>,
         task_count: usize,
+        skipper: Option<&Skipper>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut fields = file_fields(&self.dataset.columns);
         let mut wanted: Vec<Wanted> =
@@ -268,67 +286,224 @@ impl DatasetTable {
         let schema = TableSchema::builder(Arc::new(Schema::new(fields)))
             .with_table_partition_cols(self.file_constants())
             .build();
-        let planned = self.plan_rows(files, task_count)?;
+        let mut planned = Vec::with_capacity(files.len());
+        let mut statistics = Vec::new();
+        for file in files {
+            let reading = Reading::of(file, skipper, &self.dataset.options)?;
+            statistics
+                .extend(reading.learned().map(|learned| self.learned_statistics(file, &learned)));
+            planned.extend(self.plan_rows(file, &reading, projection, task_count)?);
+        }
+        // What is known of some files says nothing of all of them.
+        let statistics = (statistics.len() == files.len() && !self.dataset.options.file_row_number)
+            .then(|| Statistics::try_merge_iter(&statistics, schema.table_schema()).ok())
+            .flatten();
         let label = label_of(files);
         let notes = self.dataset.notes.clone();
         let options = &self.dataset.options.format.csv;
         let source = RowSource::new(self.dataset.id, schema, wanted, label, options, notes);
-        self.scan_of(Arc::new(source), deal(planned, task_count), projection, limit, None)
+        self.scan_of(Arc::new(source), deal(planned, task_count), projection, limit, statistics)
     }
 
-    /// Plans each file, large ones as several pieces.
-    fn plan_rows(&self, files: &[&DatasetFile], task_count: usize) -> Result<Vec<PartitionedFile>> {
-        let mut planned = Vec::with_capacity(files.len());
-        for file in files {
-            let layout = file.layout.clone()?;
-            let splits = (layout.is_splittable()
-                // Where quotes do not pair, only reading from the front tells records apart.
-                && self.dataset.options.format.csv.on_error != OnError::Reject
-                && !file.source.is_stream()
-                && !self.dataset.options.file_row_number
-                && task_count > 1)
-                .then(|| layout.csv.as_ref())
-                .flatten()
-                .map(|csv| {
-                    let wanted = file.source.identity.len / PIECE_LEN_MIN_BYTES;
-                    let count = wanted.clamp(1, task_count as u64 * PIECES_FOR_TASK_MAX);
-                    Splits::new(
-                        Arc::clone(&file.source),
-                        csv.dialect.clone(),
-                        csv.data_start,
-                        count as usize,
-                    )
-                })
-                .filter(|splits| splits.piece_count() > 1)
-                .map(Arc::new);
-            match splits {
-                None => planned.push(self.plan_file(file, None)?),
-                Some(splits) => {
-                    for idx in 0..splits.piece_count() {
-                        let piece = Piece { splits: Arc::clone(&splits), idx };
-                        planned.push(self.plan_file(file, Some(piece))?);
-                    }
-                }
-            }
-        }
-        Ok(planned)
+    /// Exact statistics of what is read of a file, with its partition values.
+    fn learned_statistics(&self, file: &DatasetFile, learned: &Learned) -> Statistics {
+        let columns = self.dataset.columns.iter();
+        let columns = columns.map(|column| (column.name.as_str(), &column.data_type));
+        let mut statistics = skip::statistics(learned, columns);
+        let constants = self.constants_of(file);
+        statistics
+            .column_statistics
+            .extend(constants.into_iter().map(|value| constant(value, statistics.num_rows)));
+        statistics
     }
 
-    fn plan_file(&self, file: &DatasetFile, piece: Option<Piece>) -> Result<PartitionedFile> {
+    /// Plans what is read of a file, a large one as several pieces.
+    fn plan_rows(
+        &self,
+        file: &DatasetFile,
+        reading: &Reading,
+        projection: &[usize],
+        task_count: usize,
+    ) -> Result<Vec<PartitionedFile>> {
         let layout = file.layout.clone()?;
-        let len = match &piece {
-            Some(piece) => piece.splits.piece_len_bytes(piece.idx),
-            None => file.source.identity.len,
+        let learner = self.learner(file, reading, projection);
+        let piece_count = task_count as u64 * PIECES_FOR_TASK_MAX;
+        let splits = match (&layout.csv, reading) {
+            (_, Reading::Nothing) => return Ok(Vec::new()),
+            (Some(csv), Reading::Ranges { learned, survivors }) => {
+                let pieces = known_pieces(learned, survivors, piece_count as usize);
+                Some(Splits::known(Arc::clone(&file.source), csv.dialect.clone(), pieces))
+            }
+            (Some(csv), _) if self.is_cut(file, &layout) && task_count > 1 => {
+                let wanted = file.source.identity.len / RANGE_LEN_BYTES;
+                let splits = Splits::new(
+                    Arc::clone(&file.source),
+                    csv.dialect.clone(),
+                    csv.data_start,
+                    wanted.clamp(1, piece_count) as usize,
+                    RANGE_LEN_BYTES,
+                );
+                Some(splits).filter(|splits| splits.piece_count() > 1)
+            }
+            _ => None,
         };
         let plan = FilePlan {
             file: Arc::clone(&file.source),
             layout,
-            piece,
+            piece: None,
+            learner,
+            skipped_ranges: reading.skipped(),
             dataset_file_count: self.dataset.files.len(),
         };
-        Ok(PartitionedFile::new(file.source.name.clone(), len)
+        let Some(splits) = splits.map(Arc::new) else {
+            return Ok(vec![self.plan_file(file, plan)]);
+        };
+        let pieces = (0..splits.piece_count()).map(|idx| {
+            let piece = Some(Piece { splits: Arc::clone(&splits), idx });
+            self.plan_file(file, FilePlan { piece, ..plan.clone() })
+        });
+        Ok(pieces.collect())
+    }
+
+    /// Whether tasks may share a file.
+    fn is_cut(&self, file: &DatasetFile, layout: &FileLayout) -> bool {
+        layout.is_splittable()
+            // Where quotes do not pair, only reading from the front tells records apart.
+            && self.dataset.options.format.csv.on_error != OnError::Reject
+            && !file.source.is_stream()
+            && !self.dataset.options.file_row_number
+    }
+
+    /// Where goes what this pass learns of a file, if there is anything to learn.
+    fn learner(
+        &self,
+        file: &DatasetFile,
+        reading: &Reading,
+        projection: &[usize],
+    ) -> Option<Arc<Learner>> {
+        let layout = file.layout.as_ref().ok()?;
+        let cache = self.dataset.cache.clone()?;
+        if !super::is_worth_remembering(&file.source, layout) {
+            return None;
+        }
+        let len = layout.is_splittable().then_some(file.source.identity.len);
+        let range_count = match reading {
+            Reading::Ranges { survivors, .. } => survivors.iter().filter(|keep| **keep).count(),
+            _ => len.map_or(1, range_count),
+        };
+        let (source, options) =
+            (Arc::clone(&file.source), super::options_key(&self.dataset.options));
+        let keep = move |learned: &Learned| {
+            let mut entry = cache.load(&source, &options).unwrap_or_default();
+            entry.learned = learned.clone();
+            cache.keep(&source, &options, &entry);
+        };
+        let learner = Learner::new(file.learned.clone(), len, range_count, Box::new(keep));
+        let columns = &self.dataset.columns;
+        let is_of_use = file.learned.is_none()
+            || projection
+                .iter()
+                .filter_map(|&idx| columns.get(idx))
+                .any(|column| learner.wants(column));
+        is_of_use.then(|| Arc::new(learner))
+    }
+
+    fn plan_file(&self, file: &DatasetFile, plan: FilePlan) -> PartitionedFile {
+        let len = match &plan.piece {
+            Some(piece) => piece.splits.piece_len_bytes(piece.idx),
+            None => file.source.identity.len,
+        };
+        PartitionedFile::new(file.source.name.clone(), len)
             .with_partition_values(self.constants_of(file))
-            .with_extension(plan))
+            .with_extension(plan)
+    }
+}
+
+/// What must be read of a file, given what was learned of it.
+enum Reading {
+    /// All of it; with what is known of it.
+    All(Option<Arc<Learned>>),
+    /// Some of its ranges.
+    Ranges { learned: Arc<Learned>, survivors: Vec<bool> },
+    /// Nothing: the filter holds for no row.
+    Nothing,
+}
+
+impl Reading {
+    fn of(file: &DatasetFile, skipper: Option<&Skipper>, options: &ReadOptions) -> Result<Self> {
+        let layout = file.layout.clone()?;
+        let Some(learned) = &file.learned else { return Ok(Reading::All(None)) };
+        let is_cut = layout.is_splittable();
+        let expected = if is_cut { range_count(file.source.identity.len) } else { 1 };
+        if learned.ranges.len() != expected || options.file_row_number {
+            return Ok(Reading::All(None));
+        }
+        let mut survivors = match skipper {
+            Some(skipper) => skipper.survivors(learned),
+            None => vec![true; expected],
+        };
+        for (keep, range) in survivors.iter_mut().zip(&learned.ranges) {
+            *keep &= range.row_count > 0;
+        }
+        let learned = Arc::clone(learned);
+        Ok(match survivors.contains(&true) {
+            false => Reading::Nothing,
+            true if is_cut => Reading::Ranges { learned, survivors },
+            true => Reading::All(Some(learned)),
+        })
+    }
+
+    /// What is known of just that which is read.
+    fn learned(&self) -> Option<Learned> {
+        match self {
+            Reading::All(learned) => learned.as_deref().cloned(),
+            Reading::Ranges { learned, survivors } => Some(learned.only(survivors)),
+            Reading::Nothing => Some(Learned::default()),
+        }
+    }
+
+    fn skipped(&self) -> SkippedRanges {
+        match self {
+            Reading::Ranges { survivors, .. } => SkippedRanges {
+                count: survivors.iter().filter(|keep| !**keep).count(),
+                total: survivors.len(),
+            },
+            _ => SkippedRanges::default(),
+        }
+    }
+}
+
+/// Surviving ranges that follow each other, as pieces of about the same length.
+fn known_pieces(learned: &Learned, survivors: &[bool], piece_count: usize) -> Vec<(u64, u64)> {
+    let kept = survivors.iter().filter(|keep| **keep).count();
+    let len_max = kept.div_ceil(piece_count.max(1)).max(1);
+    let mut pieces: Vec<(u64, u64)> = Vec::new();
+    let mut len = 0;
+    for (idx, range) in learned.ranges.iter().enumerate() {
+        if !survivors[idx] {
+            len = 0;
+            continue;
+        }
+        let end = (idx as u64 + 1) * RANGE_LEN_BYTES;
+        match pieces.last_mut() {
+            Some(piece) if len > 0 && len < len_max => piece.1 = end,
+            _ => {
+                pieces.push((range.start, end));
+                len = 0;
+            }
+        }
+        len += 1;
+    }
+    pieces
+}
+
+/// The statistics of a column that has one value throughout.
+fn constant(value: ScalarValue, row_count: Precision<usize>) -> ColumnStatistics {
+    ColumnStatistics {
+        null_count: if value.is_null() { row_count } else { Precision::Exact(0) },
+        min_value: Precision::Exact(value.clone()),
+        max_value: Precision::Exact(value),
+        ..ColumnStatistics::default()
     }
 }
 
@@ -451,7 +626,8 @@ impl TableProvider for DatasetTable {
             scans.push(self.parquet_scan(&parquet, projection, limit, task_count)?);
         }
         if !rows.is_empty() {
-            let scan = self.row_scan(&rows, projection, limit, task_count)?;
+            let skipper = self.skipper(state, filters)?;
+            let scan = self.row_scan(&rows, projection, limit, task_count, skipper.as_ref())?;
             // The scan whose files come first stands first, as far as two scans can keep the order.
             let rows_first =
                 parquet.first().is_none_or(|first| rows[0].source.name < first.source.name);

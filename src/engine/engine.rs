@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::answer::{Answer, AnswerStream, CancelHandle};
 use super::params::Params;
 use super::session::Session;
+use crate::dataset::cache::Cache;
 use crate::dataset::location::Places;
 use crate::dataset::options::{OptionDoc, OptionValue, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,6 +91,7 @@ pub struct EngineBuilder {
     pub(super) timeout: Option<Duration>,
     pub(super) places: Places,
     pub(super) csv_options: Vec<(String, OptionValue)>,
+    pub(super) cache: Option<Cache>,
 }
 
 impl EngineBuilder {
@@ -156,6 +158,15 @@ impl EngineBuilder {
         ReadOptions::default().set(name, &value, &|_| Ok(DataType::Null))?;
         self.csv_options.push((name.to_string(), value));
         Ok(self)
+    }
+
+    /// Names the folder in which is kept what passes over files have shown: row counts and bounds
+    /// of columns, so that later statements count and skip without reading. Without it nothing is
+    /// kept. Several processes may share one.
+    #[must_use]
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Some(Cache::new(folder));
+        self
     }
 
     /// Starts the engine.

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +33,8 @@ use super::params::Params;
 use super::running::{Run, bounded, guarded, pump, relabel};
 use crate::dataset::LayoutCache;
 use crate::dataset::schema::Misfits;
-use crate::error::{Error, Result};
+use crate::error::{Error, Misfit, Place, Result};
+use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::Source;
@@ -226,6 +228,7 @@ impl Session {
         if source.locations.iter().any(|location| location == "stdin") {
             return None;
         }
+        self.keep_misfit(error, source, misfit);
         let mut known = self.shared.misfits.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .entry(source_key(source))
@@ -235,6 +238,18 @@ impl Session {
             .push(misfit.text.clone());
         let place = error.place().map_or_else(String::new, |place| format!(" at {place}"));
         Some(format!("`{}` read wider: found {:?}{place}", misfit.column, misfit.text))
+    }
+
+    /// Tells the cache, so that later processes need not try in vain either.
+    fn keep_misfit(&self, error: &Error, source: &Source, misfit: &Misfit) {
+        let cache = self.shared.engine.options.cache.as_ref();
+        let (Some(cache), Some(Place::File { path, .. })) = (cache, error.place()) else { return };
+        let path = Path::new(path);
+        if let Ok(metadata) = std::fs::metadata(path) {
+            let file = SourceFile::local(String::new(), path.to_path_buf(), &metadata);
+            let options = crate::dataset::options_key(&source.options);
+            cache.keep_misfit(&file, &options, &misfit.column, &misfit.text);
+        }
     }
 
     async fn attempt(

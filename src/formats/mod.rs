@@ -22,6 +22,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use self::compression::Compression;
 use self::csv::decode::ColumnSpec;
 use self::csv::dialect::CsvOptions;
+use self::csv::learned::Learner;
 use self::csv::reject::Rejects;
 use self::csv::types::Evidence;
 use self::csv::{CsvLayout, Depth, Piece};
@@ -227,10 +228,11 @@ pub fn open(
     file: &Arc<SourceFile>,
     layout: &FileLayout,
     piece: Option<&Piece>,
+    learner: Option<&Arc<Learner>>,
     request: &Arc<ReadRequest>,
 ) -> Result<Rows> {
     match (layout.format, &layout.csv) {
-        (Format::Csv, Some(csv)) => csv::open(file, layout, csv, piece, request),
+        (Format::Csv, Some(csv)) => csv::open(file, layout, csv, piece, learner, request),
         (Format::Json, _) => json::open(file, layout, request),
         (Format::Arrow, _) => arrow_ipc::open(file, layout, request),
         _ => Err(Error::new(

@@ -30,6 +30,7 @@ use object_store::ObjectStore;
 
 use super::csv::Piece;
 use super::csv::dialect::CsvOptions;
+use super::csv::learned::Learner;
 use super::csv::reject::{OnError, Rejects};
 use super::file::SourceFile;
 use super::{FileLayout, ReadRequest, Wanted};
@@ -44,8 +45,21 @@ pub struct FilePlan {
     pub layout: Arc<FileLayout>,
     /// Which part of it, if not all.
     pub piece: Option<Piece>,
+    /// Where goes what is learned of it.
+    pub learner: Option<Arc<Learner>>,
+    /// Ranges of the file that are not read, because of what was learned of them before.
+    pub skipped_ranges: SkippedRanges,
     /// How many files its dataset has, for EXPLAIN.
     pub dataset_file_count: usize,
+}
+
+/// How many ranges of a file are left out, of how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SkippedRanges {
+    /// Left out.
+    pub count: usize,
+    /// In the file.
+    pub total: usize,
 }
 
 /// Reads CSV, JSON and Arrow files into the columns of a dataset.
@@ -148,6 +162,10 @@ impl FileSource for RowSource {
 
     fn projection(&self) -> Option<&ProjectionExprs> {
         Some(&self.projection.source)
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.predicate.clone()
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {
@@ -268,7 +286,8 @@ impl FileOpener for RowOpener {
             let is_first = plan.piece.as_ref().is_none_or(|piece| piece.idx == 0);
             Counts::bump(&counts.files_read, u64::from(is_first));
             Counts::bump(&counts.bytes_read, len);
-            let rows = super::open(&plan.file, &plan.layout, plan.piece.as_ref(), &request)?;
+            let (piece, learner) = (plan.piece.as_ref(), plan.learner.as_ref());
+            let rows = super::open(&plan.file, &plan.layout, piece, learner, &request)?;
             let batches = rows.map(|batch| batch.map_err(DataFusionError::from));
             Ok(futures::stream::iter(batches).boxed())
         }))

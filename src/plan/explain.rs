@@ -147,10 +147,13 @@ fn describe_aggregate(aggregate: &AggregateExec) -> String {
 fn describe_scan(config: &FileScanConfig) -> String {
     let files = config.file_groups.iter().flat_map(|group| group.files());
     let mut names = HashSet::new();
-    let mut file_total = 0;
+    let (mut file_total, mut range_count, mut skipped_count) = (0, 0, 0);
     for file in files.clone() {
         if let Some(plan) = file.extension::<FilePlan>() {
-            names.insert(plan.file.name.as_str());
+            if names.insert(plan.file.name.as_str()) {
+                range_count += plan.skipped_ranges.total;
+                skipped_count += plan.skipped_ranges.count;
+            }
             file_total = plan.dataset_file_count;
         }
     }
@@ -168,6 +171,9 @@ fn describe_scan(config: &FileScanConfig) -> String {
         show_bytes(bytes),
         config.file_groups.len(),
     );
+    if skipped_count > 0 {
+        let _ = write!(text, "; {skipped_count} of {range_count} ranges skipped as known");
+    }
     if let Some(filter) = config.file_source().filter() {
         let _ = write!(text, "; filter {}", unindexed(&filter.to_string()));
     }

@@ -9,6 +9,7 @@
 
 pub mod decode;
 pub mod dialect;
+pub mod learned;
 mod prefilter;
 pub mod reader;
 mod records;
@@ -23,6 +24,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use self::dialect::{CsvOptions, Dialect};
+use self::learned::Learner;
 use self::split::Splits;
 use super::compression::Compression;
 use super::encoding::Utf8Reader;
@@ -228,6 +230,7 @@ pub fn open(
     layout: &FileLayout,
     csv: &CsvLayout,
     piece: Option<&Piece>,
+    learner: Option<&Arc<Learner>>,
     request: &Arc<ReadRequest>,
 ) -> Result<Rows> {
     let mut sources: Vec<_> =
@@ -277,6 +280,7 @@ pub fn open(
         record_len_max_bytes: csv.record_len_max_bytes,
         name: file.name.clone(),
         lines_before: reader::LinesBefore::new(lines_before),
+        learner: learner.cloned(),
     };
     Ok(Box::new(reader::CsvReader::new(input, Arc::clone(request), &sources)))
 }

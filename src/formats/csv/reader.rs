@@ -25,6 +25,7 @@ use datafusion::arrow::error::ArrowError;
 
 use super::decode::{ColumnBuilder, Misread};
 use super::dialect::{Dialect, Ragged};
+use super::learned::{Learner, RangeWalk};
 use super::prefilter::{self, Prefilter};
 use super::records::{Field, Malformed, Tokenizer};
 use super::reject::{OnError, Reject};
@@ -64,6 +65,8 @@ pub struct Input {
     pub name: String,
     /// Counts the newlines before `start`; asked only for an error's line number.
     pub lines_before: LinesBefore,
+    /// Where goes what the pass shows of the file; `start` is the first record of a range then.
+    pub learner: Option<Arc<Learner>>,
 }
 
 /// Iterates over the batches of one file or piece.
@@ -75,6 +78,7 @@ pub struct CsvReader {
     scanner: Option<Scanner>,
     scanned: Scanned,
     prefilter: Option<Prefilter>,
+    ranges: Option<RangeWalk>,
     columns: Vec<Column>,
     fields: Vec<Field>,
     buffer: Vec<u8>,
@@ -116,6 +120,10 @@ enum Column {
 impl CsvReader {
     /// Makes a reader; `sources` gives for each wanted column the field that holds it.
     pub fn new(input: Input, request: Arc<ReadRequest>, sources: &[Option<usize>]) -> Self {
+        let ranges = input
+            .learner
+            .clone()
+            .map(|learner| RangeWalk::new(learner, input.start, &request.columns));
         let columns = request
             .columns
             .iter()
@@ -137,6 +145,7 @@ impl CsvReader {
             scanner: (input.width > 1).then(|| Scanner::new(&input.dialect)).flatten(),
             scanned: Scanned::default(),
             prefilter: Prefilter::new(&request),
+            ranges,
             columns,
             fields: Vec::with_capacity(input.width),
             buffer: Vec::new(),
@@ -156,14 +165,24 @@ impl CsvReader {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut row_count = 0;
         let (first_row_number, start) = (self.row_number, self.offset());
+        if let Some(ranges) = &mut self.ranges {
+            ranges.advance(start, first_row_number);
+        }
+        let mut is_over = false;
+        // A batch ends with its range.
+        let end = self.ranges.as_ref().map_or(u64::MAX, RangeWalk::end);
         while row_count < self.request.batch_rows
             && self.offset() - start < BATCH_TEXT_LEN_MAX_BYTES
+            && self.offset() < end
         {
             if let Some(taken) = self.take_run(row_count)? {
                 row_count += taken;
                 continue;
             }
-            let Some(record_len) = self.next_record()? else { break };
+            let Some(record_len) = self.next_record()? else {
+                is_over = true;
+                break;
+            };
             if self.take_record(row_count)? {
                 row_count += 1;
             }
@@ -171,7 +190,12 @@ impl CsvReader {
         }
         self.report_tallies();
         let seen_count = (self.row_number - first_row_number) as u64;
-        if seen_count == 0 {
+        if seen_count == 0 && is_over {
+            if let Some(ranges) = self.ranges.take() {
+                let offset = self.offset();
+                let is_end_of_file = self.at_end || ranges.ends_at(offset);
+                ranges.finish(offset, is_end_of_file, self.row_number);
+            }
             return Ok(None);
         }
         let schema = Arc::clone(&self.request.schema);
@@ -232,17 +256,15 @@ impl CsvReader {
         run: &mut Run,
     ) -> Result<()> {
         for &column_idx in prefilter.columns() {
-            self.columns[column_idx].settle(taken, &self.input.name)?;
+            self.settle(column_idx, taken)?;
             self.take_column(column_idx, run);
         }
         let row_count = run.row_count();
         let mut arrays = Vec::with_capacity(prefilter.columns().len());
         for &column_idx in prefilter.columns() {
-            arrays.push(match &mut self.columns[column_idx] {
-                Column::Field { builder, .. } => {
-                    finish(builder, &self.input.name)?.slice(0, row_count)
-                }
-                _ => {
+            arrays.push(match self.finish_builder(column_idx)? {
+                Some(array) => array.slice(0, row_count),
+                None => {
                     let field = self.request.schema.field(column_idx);
                     new_null_array(field.data_type(), row_count)
                 }
@@ -257,6 +279,11 @@ impl CsvReader {
             });
         }
         if let Some(passing) = passing {
+            if let Some(ranges) = &mut self.ranges {
+                (0..self.columns.len())
+                    .filter(|column_idx| !prefilter.columns().contains(column_idx))
+                    .for_each(|column_idx| ranges.forget(column_idx));
+            }
             let start = run.records.start;
             run.kept = Some(passing.values().set_indices().map(|row| start + row).collect());
         }
@@ -330,7 +357,8 @@ impl CsvReader {
         let records = &self.scanned.structure.records;
         let width = self.input.width as u32;
         // Records that begin at or behind the end belong to another task.
-        let own_len = self.input.end.saturating_sub(self.buffer_start + self.scanned.start as u64);
+        let end = self.ranges.as_ref().map_or(u64::MAX, RangeWalk::end).min(self.input.end);
+        let own_len = end.saturating_sub(self.buffer_start + self.scanned.start as u64);
         let mut before = self.scanned.before(first);
         let len_max_bytes = self.input.record_len_max_bytes;
         let run_len = records[first..]
@@ -580,15 +608,22 @@ impl CsvReader {
     }
 
     /// Counts a record that was padded or cut; only the first one's line is looked for.
-    fn tally_padded(&self, subject: &str) {
+    fn tally_padded(&mut self, subject: &str) {
+        if let Some(ranges) = &mut self.ranges {
+            ranges.spoil();
+        }
         let line = || format!("line {}", self.line_of(self.position));
         self.request.notes.tally(NoteKind::Padded, subject, 1, line);
     }
 
     fn report_tallies(&mut self) {
-        for column in &mut self.columns {
+        for (column_idx, column) in self.columns.iter_mut().enumerate() {
             let Column::Field { builder, .. } = column else { continue };
             let name = builder.spec().name.clone();
+            let has_note = builder.null_words_seen.is_some() || builder.rounded_count > 0;
+            if let (true, Some(ranges)) = (has_note, &mut self.ranges) {
+                ranges.forget(column_idx);
+            }
             if let Some((count, word)) = builder.null_words_seen.take() {
                 let subject = format!("`{word}` and the like read as NULL in `{name}`");
                 self.request
@@ -612,11 +647,13 @@ impl CsvReader {
                 builder.clear();
             }
         }
+        for column_idx in 0..schema.fields().len() {
+            self.settle(column_idx, row_count)?;
+        }
         self.columns
             .iter_mut()
             .zip(schema.fields())
             .map(|(column, field)| {
-                column.settle(row_count, &self.input.name)?;
                 Ok(match column {
                     Column::Missing => new_null_array(field.data_type(), row_count),
                     Column::RowNumber(builder) => Arc::new(builder.finish()) as ArrayRef,
@@ -631,6 +668,31 @@ impl CsvReader {
                 })
             })
             .collect()
+    }
+
+    /// Moves what is in a column's builder to what is done, `taken` rows of the batch in all.
+    fn settle(&mut self, column_idx: usize, taken: usize) -> Result<()> {
+        let Column::Field { done, .. } = &self.columns[column_idx] else { return Ok(()) };
+        if done.iter().map(|array| array.len()).sum::<usize>() == taken {
+            return Ok(());
+        }
+        let array = self.finish_builder(column_idx)?;
+        if let Column::Field { done, .. } = &mut self.columns[column_idx] {
+            done.extend(array);
+        }
+        Ok(())
+    }
+
+    /// What is in a column's builder, if it has one.
+    fn finish_builder(&mut self, column_idx: usize) -> Result<Option<ArrayRef>> {
+        let Column::Field { builder, .. } = &mut self.columns[column_idx] else { return Ok(None) };
+        let array = builder
+            .finish()
+            .map_err(|error| Error::data(error.to_string()).at(Place::file(&self.input.name)))?;
+        if let Some(ranges) = &mut self.ranges {
+            ranges.observe(column_idx, &array);
+        }
+        Ok(Some(array))
     }
 
     /// Offset in the decoded file of what is read next.
@@ -826,21 +888,6 @@ impl Run {
     }
 }
 
-impl Column {
-    /// Moves what is in the builder to what is done, `taken` rows of the batch in all.
-    fn settle(&mut self, taken: usize, name: &str) -> Result<()> {
-        let Column::Field { builder, done, .. } = self else { return Ok(()) };
-        if done.iter().map(|array| array.len()).sum::<usize>() < taken {
-            done.push(finish(builder, name)?);
-        }
-        Ok(())
-    }
-}
-
-fn finish(builder: &mut ColumnBuilder, name: &str) -> Result<ArrayRef> {
-    builder.finish().map_err(|error| Error::data(error.to_string()).at(Place::file(name)))
-}
-
 fn internal(error: ArrowError) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
 }
@@ -933,6 +980,7 @@ mod tests {
             on_error: how.on_error,
             record_len_max_bytes: RECORD_LEN_MAX_BYTES,
             name: "f.csv".into(),
+            learner: None,
             lines_before: LinesBefore::new(Box::new(|| 0)),
         };
         let sources = [Some(0), Some(1), Some(2), None];

@@ -36,36 +36,54 @@ pub struct Splits {
     dialect: Dialect,
     /// Offset of the first record.
     data_start: u64,
-    /// Piece `i` covers `bounds[i]..bounds[i + 1]`.
-    bounds: Vec<u64>,
+    /// What each piece covers.
+    bounds: Vec<(u64, u64)>,
+    /// Whether each piece is known to begin with a record; else the pieces make up the file.
+    are_known: bool,
     transitions: Vec<OnceLock<Result<Transition>>>,
 }
 
 impl Splits {
-    /// Cuts `data_start..len` of a file into `piece_count` pieces of equal length.
+    /// Cuts `data_start..len` of a file into `piece_count` pieces of equal length, or fewer, at
+    /// multiples of `unit_bytes`.
     pub fn new(
         file: Arc<SourceFile>,
         dialect: Dialect,
         data_start: u64,
         piece_count: usize,
+        unit_bytes: u64,
     ) -> Self {
         let len = file.identity.len.max(data_start) - data_start;
         let count = piece_count.max(1) as u64;
-        let bounds: Vec<u64> = (0..=count)
-            .map(|idx| data_start + (u128::from(len) * u128::from(idx) / u128::from(count)) as u64)
-            .collect();
-        let transitions = (0..count).map(|_| OnceLock::new()).collect();
-        Splits { file, dialect, data_start, bounds, transitions }
+        let cut = |idx: u64| {
+            let at = data_start + (u128::from(len) * u128::from(idx) / u128::from(count)) as u64;
+            at - at % unit_bytes
+        };
+        let mut cuts: Vec<u64> =
+            (1..count).map(cut).filter(|&cut| cut > data_start && cut < data_start + len).collect();
+        cuts.dedup();
+        let starts = std::iter::once(data_start).chain(cuts.iter().copied());
+        let ends = cuts.iter().copied().chain([data_start + len]);
+        let bounds: Vec<(u64, u64)> = starts.zip(ends).collect();
+        let transitions = bounds.iter().map(|_| OnceLock::new()).collect();
+        Splits { file, dialect, data_start, bounds, are_known: false, transitions }
+    }
+
+    /// Pieces of which the first record is known: its offset, and the end of the piece.
+    pub fn known(file: Arc<SourceFile>, dialect: Dialect, pieces: Vec<(u64, u64)>) -> Self {
+        let transitions = Vec::new();
+        Splits { file, dialect, data_start: 0, bounds: pieces, are_known: true, transitions }
     }
 
     /// How many pieces there are.
     pub fn piece_count(&self) -> usize {
-        self.bounds.len() - 1
+        self.bounds.len()
     }
 
     /// The length of a piece in bytes.
     pub fn piece_len_bytes(&self, piece: usize) -> u64 {
-        self.bounds[piece + 1] - self.bounds[piece]
+        let (start, end) = self.bounds[piece];
+        end.saturating_sub(start)
     }
 
     /// The records that belong to a piece: those that begin in the returned range, whose start is
@@ -74,7 +92,10 @@ impl Splits {
     /// # Errors
     /// When the file cannot be read.
     pub fn record_range(&self, piece: usize) -> Result<(u64, u64)> {
-        let end = self.bounds[piece + 1];
+        let (from, end) = self.bounds[piece];
+        if self.are_known {
+            return Ok((from, end));
+        }
         if piece == 0 {
             return Ok((self.data_start, end));
         }
@@ -84,13 +105,13 @@ impl Splits {
                 state = self.transition(before)?.0[state as usize];
             }
         }
-        let start = self.next_record_start(self.bounds[piece], state)?;
+        let start = self.next_record_start(from, state)?;
         Ok((start, end))
     }
 
     fn transition(&self, piece: usize) -> Result<Transition> {
         self.transitions[piece]
-            .get_or_init(|| self.condense(self.bounds[piece], self.bounds[piece + 1]))
+            .get_or_init(|| self.condense(self.bounds[piece].0, self.bounds[piece].1))
             .clone()
     }
 
@@ -248,9 +269,9 @@ mod tests {
         let file = Arc::new(SourceFile::local("f.csv", path, &metadata));
         let expected = record_starts(text, 0);
         for count in 1..=text.len() {
-            let splits = Splits::new(Arc::clone(&file), Dialect::default(), 0, count);
+            let splits = Splits::new(Arc::clone(&file), Dialect::default(), 0, count, 1);
             let mut starts = Vec::new();
-            for piece in 0..count {
+            for piece in 0..splits.piece_count() {
                 let (start, end) = splits.record_range(piece).expect("range");
                 let own = record_starts(text, usize::try_from(start).expect("small"));
                 starts.extend(own.into_iter().filter(|&at| at < end));

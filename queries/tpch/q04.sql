@@ -1,0 +1,10 @@
+-- Order priority checking: late orders of a quarter.
+SELECT o_orderpriority, count(*) AS order_count
+FROM 'testdata/tpch/orders.csv' AS orders
+WHERE o_orderdate >= DATE '1993-07-01'
+    AND o_orderdate < DATE '1993-07-01' + INTERVAL '3' MONTH
+    AND EXISTS (
+        SELECT * FROM 'testdata/tpch/lineitem.csv' AS lineitem WHERE l_orderkey = o_orderkey AND l_commitdate < l_receiptdate
+    )
+GROUP BY o_orderpriority
+ORDER BY o_orderpriority;
