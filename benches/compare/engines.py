@@ -41,14 +41,17 @@ class Swath:
 class Peer:
     """An engine with a Python package, in a process of its own."""
 
-    def __init__(self, name, answer, threads):
-        self.name, self.threads = name, threads
+    def __init__(self, name, answer, questions, threads):
+        self.name, self.questions = name, questions
         self.here, there = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=serve, args=(there, answer, threads))
+        # A fork inherits the questions, which hold functions and so cannot be sent.
+        self.process = multiprocessing.get_context("fork").Process(
+            target=serve, args=(there, answer, questions, threads), daemon=True
+        )
         self.process.start()
 
     def run(self, question, tables):
-        self.here.send((question, tables))
+        self.here.send((self.questions.index(question), tables))
         elapsed, rows, peak = self.here.recv()
         if elapsed is None:
             raise RuntimeError(rows)
@@ -59,11 +62,12 @@ class Peer:
         self.process.join()
 
 
-def serve(pipe, answer, threads):
+def serve(pipe, answer, questions, threads):
     if threads:
         os.environ["POLARS_MAX_THREADS"] = str(threads)
     while (work := pipe.recv()) is not None:
-        question, tables = work
+        idx, tables = work
+        question = questions[idx]
         try:
             started = time.perf_counter()
             rows = answer(question, tables, threads)

@@ -63,7 +63,9 @@ def compare(arguments):
     tables = data(arguments.suite, arguments.size, arguments.form)
     peers = [name for name in engines.PEERS if name in arguments.peers]
     running = [engines.Swath(arguments.swath, arguments.threads)]
-    running += [engines.Peer(name, engines.PEERS[name], arguments.threads) for name in peers]
+    running += [
+        engines.Peer(name, engines.PEERS[name], questions, arguments.threads) for name in peers
+    ]
     print(f"{arguments.suite} {arguments.size:,} {arguments.form}, medians of {arguments.repeat}, seconds\n")
     print("| question | swath | " + " | ".join(peers) + " | swath / best peer |")
     print("|---|" + "---|" * (len(peers) + 2))
