@@ -30,7 +30,7 @@ pub mod console;
 pub mod shell;
 
 pub use engine::{
-    Answer, AnswerKind, AnswerStream, CancelHandle, Engine, EngineBuilder, Param, Params, Session,
+    Answer, AnswerKind, AnswerStream, Engine, EngineBuilder, Handle, Param, Params, Session,
     Statement,
 };
 pub use error::{Error, ErrorKind, Place, Result};

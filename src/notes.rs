@@ -98,6 +98,8 @@ pub struct Counts {
     pub rows_read: AtomicU64,
     /// Bytes that were read, as they lie on disk.
     pub bytes_read: AtomicU64,
+    /// Bytes of `bytes_read` that tasks have come past.
+    pub bytes_passed: AtomicU64,
 }
 
 /// Collects the notes of one statement; cheap to clone, safe to share between tasks.

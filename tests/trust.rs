@@ -180,7 +180,7 @@ fn a_statement_can_be_stopped() {
     let sql = "SELECT value FROM generate_series(1, 100000000000) t(value)";
     let mut answer = engine.query_stream(sql).expect("starts");
     answer.next().expect("a batch").expect("rows");
-    answer.cancel_handle().cancel();
+    answer.handle().cancel();
     let last = answer.by_ref().last();
     let error = last.expect("an end").expect_err("was stopped");
     assert_eq!(error.kind(), ErrorKind::Interrupted);

@@ -151,7 +151,9 @@ def is_parquet(path):
 
 def files(path):
     """A pattern that the peers understand."""
-    return f"{path}/*" if os.path.isdir(path) else path
+    if not os.path.isdir(path):
+        return path
+    return f"{path}/*.parquet" if is_parquet(path) else f"{path}/*.csv"
 
 
 PEERS = {"duckdb": duckdb, "chdb": chdb, "polars": polars, "datafusion": datafusion}

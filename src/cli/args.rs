@@ -1,5 +1,6 @@
 //! The flags; their doc comments are the help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -76,6 +77,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) spill_dir: Option<PathBuf>,
 
+    /// Shows how far a statement has come, on stderr [auto: on a terminal, after a second]
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(super) progress: ProgressArg,
+
+    /// Writes a page with the stages of the last statement and what each took
+    #[arg(long, value_name = "FILE")]
+    pub(super) explain_html: Option<PathBuf>,
+
     /// Neither uses nor keeps what passes over files have shown (swath cache stats | clear)
     #[arg(long)]
     pub(super) no_cache: bool,
@@ -104,12 +113,36 @@ fn given(matches: &ArgMatches) -> Vec<(&'static str, String)> {
         .collect()
 }
 
+/// A statement that begins with a comment is no flag.
+fn escaped(argument: OsString) -> OsString {
+    let is_comment = argument
+        .to_str()
+        .is_some_and(|text| text.strip_prefix("--").is_some_and(|rest| rest.contains('\n')));
+    if !is_comment {
+        return argument;
+    }
+    let mut escaped = OsString::from(" ");
+    escaped.push(argument);
+    escaped
+}
+
 /// How notes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum NotesForm {
     /// Sentences.
     Text,
     /// One JSON object for each statement.
+    Json,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressArg {
+    /// A bar where stderr is a terminal.
+    Auto,
+    /// Never.
+    Never,
+    /// One JSON object each second.
     Json,
 }
 
@@ -148,7 +181,7 @@ impl Args {
                 .help_heading("Reading CSV, unless read_csv(...) says otherwise")
         });
         let mut command = Args::command().args(flags);
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(std::env::args_os().map(escaped))?;
         let mut args =
             Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         args.csv_options = given(&matches);

@@ -10,8 +10,8 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use self::args::{Args, Color, NotesForm};
-use crate::console::{Interrupt, Report, Settings};
+use self::args::{Args, Color, NotesForm, ProgressArg};
+use crate::console::{Interrupt, ProgressForm, Report, Settings};
 use crate::dataset::cache::{Cache, CacheStats};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -143,6 +143,13 @@ fn report(args: &Args) -> Report {
         json: args.notes == NotesForm::Json,
         summary: terminal && !args.quiet,
         timer: args.timer,
+        progress: match args.progress {
+            ProgressArg::Auto if terminal && !is_dumb() => {
+                ProgressForm::Bar(terminal_width().unwrap_or(80).saturating_sub(1))
+            }
+            ProgressArg::Json => ProgressForm::Json,
+            ProgressArg::Auto | ProgressArg::Never => ProgressForm::Off,
+        },
     }
 }
 
@@ -152,15 +159,19 @@ fn terminal_width() -> Option<usize> {
     columns.or_else(|| comfy_table::Table::new().width().map(usize::from))
 }
 
+/// Whether the terminal can do no more than print.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// Whether to colour what goes to a terminal or elsewhere.
 fn wants_color(args: &Args, terminal: bool) -> bool {
     match args.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => {
-            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
             let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            terminal && !dumb && !refused
+            terminal && !is_dumb() && !refused
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn run(
             // The extension of the output file is about the last answer only.
             format: settings.format.filter(|_| idx == last || args.format.is_some()),
             table: settings.table.clone(),
+            stage_page: args.explain_html.as_deref().filter(|_| idx == last),
         };
         match job.run(statement, &settings.report, interrupt) {
             // The statements of `swath check` come first, one for each path.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::CancelHandle;
+use crate::engine::Handle;
 
 /// Passes signals on to the statement that runs.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +13,7 @@ pub struct Interrupt(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    running: Mutex<Option<CancelHandle>>,
+    running: Mutex<Option<Handle>>,
     presses: AtomicUsize,
     stays: AtomicBool,
 }
@@ -51,8 +51,8 @@ impl Interrupt {
     }
 
     /// A handle for the statement that starts now.
-    pub fn start(&self) -> CancelHandle {
-        let cancel = CancelHandle::default();
+    pub fn start(&self) -> Handle {
+        let cancel = Handle::default();
         self.0.presses.store(0, Ordering::Relaxed);
         *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
         cancel

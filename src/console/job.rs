@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Instant;
 
+use super::bar::Bar;
 use super::interrupt::Interrupt;
 use super::report::Report;
-use crate::engine::{AnswerKind, AnswerStream, CancelHandle, Params, Session, Statement};
+use super::stage_page::stage_page;
+use crate::engine::{AnswerKind, AnswerStream, Handle, Params, Session, Statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::notes::Notes;
 use crate::output::{Format, OutputFile, RowWriter, TableOptions};
@@ -23,6 +25,8 @@ pub struct Job<'a> {
     pub format: Option<Format>,
     /// How tables look.
     pub table: TableOptions,
+    /// The file that gets a page about the stages.
+    pub stage_page: Option<&'a Path>,
 }
 
 /// Why a statement did not end well.
@@ -52,10 +56,17 @@ impl Job<'_> {
         interrupt: &Interrupt,
     ) -> Result<u64, Failure> {
         let started = Instant::now();
-        let cancel = interrupt.start();
-        let result = self.answer(statement, &cancel);
+        let handle = interrupt.start();
+        let bar = Bar::start(report.progress, &handle);
+        let result = self.answer(statement, &handle, bar);
         interrupt.end();
         let (notes, row_count) = result?;
+        if let (Some(path), Some(stages)) = (self.stage_page, handle.stages()) {
+            let page = stage_page(&statement.to_string(), &stages);
+            std::fs::write(path, page).map_err(|error| {
+                Error::data(format!("cannot write {}: {error}", path.display()))
+            })?;
+        }
         report.statement(&notes, row_count, started.elapsed());
         Ok(row_count)
     }
@@ -63,9 +74,12 @@ impl Job<'_> {
     fn answer(
         &self,
         statement: &Statement,
-        cancel: &CancelHandle,
+        handle: &Handle,
+        bar: Bar,
     ) -> Result<(Notes, u64), Failure> {
-        let answer = self.session.run(statement, self.params, cancel)?;
+        let answer = self.session.run(statement, self.params, handle)?;
+        // Rows and bar do not mix.
+        let _bar = (self.output.is_some() || !io::stdout().is_terminal()).then_some(bar);
         let notes = answer.notes().clone();
         let row_count = match answer.kind() {
             AnswerKind::Done => {

@@ -3,10 +3,13 @@
 //! Running a statement under Ctrl-C, writing its answer, saying on stderr how it went. What the
 //! terminal is like comes from `cli`.
 
+mod bar;
 mod interrupt;
 mod job;
 mod report;
+mod stage_page;
 
+pub use self::bar::ProgressForm;
 pub use self::interrupt::Interrupt;
 pub use self::job::{Failure, Job};
 pub use self::report::Report;

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::bar::ProgressForm;
 use crate::error::{Error, Place};
 use crate::notes::Notes;
 use crate::units::{show_bytes, show_count, show_counted, show_seconds};
@@ -19,6 +20,8 @@ pub struct Report {
     pub summary: bool,
     /// Whether to show each statement's time.
     pub timer: bool,
+    /// How progress is shown.
+    pub progress: ProgressForm,
 }
 
 impl Report {

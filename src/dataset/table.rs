@@ -56,8 +56,8 @@ use crate::notes::Counts;
 pub const FILENAME: &str = "filename";
 /// The column that `file_row_number => true` adds.
 pub const FILE_ROW_NUMBER: &str = "file_row_number";
-/// Pieces of one file for each task at most: enough to even out.
-const PIECES_FOR_TASK_MAX: u64 = 4;
+/// Pieces for each task, about: enough to even out.
+const PIECES_FOR_TASK: u64 = 4;
 
 /// File columns, partition columns, `filename`, `file_row_number`.
 pub fn table_schema(
@@ -286,13 +286,18 @@ impl DatasetTable {
         let schema = TableSchema::builder(Arc::new(Schema::new(fields)))
             .with_table_partition_cols(self.file_constants())
             .build();
+        let total: u64 = files.iter().map(|file| file.source.identity.len).sum();
+        let piece_len = match task_count {
+            1 => u64::MAX,
+            _ => total.div_ceil(task_count as u64 * PIECES_FOR_TASK).max(RANGE_LEN_BYTES),
+        };
         let mut planned = Vec::with_capacity(files.len());
         let mut statistics = Vec::new();
         for file in files {
             let reading = Reading::of(file, skipper, &self.dataset.options)?;
             statistics
                 .extend(reading.learned().map(|learned| self.learned_statistics(file, &learned)));
-            planned.extend(self.plan_rows(file, &reading, projection, task_count)?);
+            planned.extend(self.plan_rows(file, &reading, projection, piece_len)?);
         }
         // What is known of some files says nothing of all of them.
         let statistics = (statistics.len() == files.len() && !self.dataset.options.file_row_number)
@@ -323,24 +328,23 @@ impl DatasetTable {
         file: &DatasetFile,
         reading: &Reading,
         projection: &[usize],
-        task_count: usize,
+        piece_len: u64,
     ) -> Result<Vec<PartitionedFile>> {
         let layout = file.layout.clone()?;
         let learner = self.learner(file, reading, projection);
-        let piece_count = task_count as u64 * PIECES_FOR_TASK_MAX;
         let splits = match (&layout.csv, reading) {
             (_, Reading::Nothing) => return Ok(Vec::new()),
             (Some(csv), Reading::Ranges { learned, survivors }) => {
-                let pieces = known_pieces(learned, survivors, piece_count as usize);
+                let pieces = known_pieces(learned, survivors, piece_len);
                 Some(Splits::known(Arc::clone(&file.source), csv.dialect.clone(), pieces))
             }
-            (Some(csv), _) if self.is_cut(file, &layout) && task_count > 1 => {
-                let wanted = file.source.identity.len / RANGE_LEN_BYTES;
+            (Some(csv), _) if self.is_cut(file, &layout) => {
+                let wanted = (file.source.identity.len + piece_len / 2) / piece_len;
                 let splits = Splits::new(
                     Arc::clone(&file.source),
                     csv.dialect.clone(),
                     csv.data_start,
-                    wanted.clamp(1, piece_count) as usize,
+                    wanted as usize,
                     RANGE_LEN_BYTES,
                 );
                 Some(splits).filter(|splits| splits.piece_count() > 1)
@@ -473,10 +477,9 @@ impl Reading {
     }
 }
 
-/// Surviving ranges that follow each other, as pieces of about the same length.
-fn known_pieces(learned: &Learned, survivors: &[bool], piece_count: usize) -> Vec<(u64, u64)> {
-    let kept = survivors.iter().filter(|keep| **keep).count();
-    let len_max = kept.div_ceil(piece_count.max(1)).max(1);
+/// Surviving ranges that follow each other, as pieces of about this length.
+fn known_pieces(learned: &Learned, survivors: &[bool], piece_len: u64) -> Vec<(u64, u64)> {
+    let len_max = piece_len.div_ceil(RANGE_LEN_BYTES);
     let mut pieces: Vec<(u64, u64)> = Vec::new();
     let mut len = 0;
     for (idx, range) in learned.ranges.iter().enumerate() {

@@ -1,15 +1,20 @@
 //! Answers: schema, batches as they come, notes, and a handle to stop.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::Result;
+use crate::exec::progress::Progress;
+use crate::exec::stage::StageGraph;
 use crate::notes::{Note, Notes};
 
 /// What an answer is made of.
@@ -23,25 +28,87 @@ pub enum AnswerKind {
     Done,
 }
 
-/// Stops a statement from anywhere; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct CancelHandle(Arc<watch::Sender<bool>>);
+/// Stops a statement from anywhere, and tells how far it has come; cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<HandleState>);
 
-impl Default for CancelHandle {
+struct HandleState {
+    stop: watch::Sender<bool>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What progress is read from.
+pub(super) struct Running {
+    pub(super) plan: Arc<dyn ExecutionPlan>,
+    pub(super) notes: Notes,
+    pub(super) memory: Arc<dyn MemoryPool>,
+    pub(super) started: Instant,
+}
+
+impl Default for Handle {
     fn default() -> Self {
-        CancelHandle(Arc::new(watch::Sender::new(false)))
+        let (stop, running) = (watch::Sender::new(false), Mutex::default());
+        Handle(Arc::new(HandleState { stop, running }))
     }
 }
 
-impl CancelHandle {
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl Handle {
     /// Asks the statement to stop; its stream then ends with an error.
     pub fn cancel(&self) {
-        self.0.send_replace(true);
+        self.0.stop.send_replace(true);
+    }
+
+    /// The stages of the statement's plan and what they have done so far; None before it is planned.
+    pub fn stages(&self) -> Option<StageGraph> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| crate::plan::stage::split(&running.plan, true))
+    }
+
+    /// How far the statement has come; None before it is planned, and if it has no plan.
+    pub fn progress(&self) -> Option<Progress> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = running.as_ref()?;
+        let graph = crate::plan::stage::split(&running.plan, true);
+        let measured = || graph.stages.iter().filter_map(|stage| stage.measured.as_ref());
+        let counts = running.notes.counts();
+        Some(Progress {
+            seconds: running.started.elapsed().as_secs_f64(),
+            stages_done: graph
+                .stages
+                .iter()
+                .zip(measured())
+                .filter(|(stage, measured)| measured.task_done_count == stage.task_count)
+                .count(),
+            stage_count: graph.stages.len(),
+            tasks_done: measured().map(|measured| measured.task_done_count).sum(),
+            task_count: graph.task_count(),
+            rows_read: counts.rows_read.load(Ordering::Relaxed),
+            bytes_read: counts.bytes_passed.load(Ordering::Relaxed),
+            bytes_total: graph
+                .stages
+                .iter()
+                .flat_map(|stage| &stage.scans)
+                .map(|scan| scan.len_bytes)
+                .sum(),
+            memory_bytes: running.memory.reserved() as u64,
+            spilled_bytes: measured().map(|measured| measured.spilled_bytes).sum(),
+        })
+    }
+
+    /// Says from what progress is to be read from now on.
+    pub(super) fn watch(&self, running: Option<Running>) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
     /// Waits until someone asks for a stop.
     pub(super) async fn cancelled(&self) {
-        let mut receiver = self.0.subscribe();
+        let mut receiver = self.0.stop.subscribe();
         if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -57,7 +124,7 @@ pub struct AnswerStream {
     pub(super) schema: SchemaRef,
     pub(super) kind: AnswerKind,
     pub(super) notes: Notes,
-    pub(super) cancel: CancelHandle,
+    pub(super) cancel: Handle,
     pub(super) receiver: mpsc::Receiver<Message>,
     pub(super) done: bool,
 }
@@ -91,8 +158,8 @@ impl AnswerStream {
         &self.notes
     }
 
-    /// A handle that stops the statement.
-    pub fn cancel_handle(&self) -> CancelHandle {
+    /// A handle that stops the statement and tells how far it has come.
+    pub fn handle(&self) -> Handle {
         self.cancel.clone()
     }
 

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use tokio::runtime::Runtime;
 
-use super::answer::{Answer, AnswerStream, CancelHandle};
+use super::answer::{Answer, AnswerStream, Handle};
 use super::params::Params;
 use super::session::Session;
 use crate::dataset::cache::Cache;
@@ -265,7 +265,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query`]; errors after the first batch come out of the stream.
     pub fn query_stream(&self, sql: &str) -> Result<AnswerStream> {
-        self.session.query_stream(sql, &Params::new(), &CancelHandle::default())
+        self.session.query_stream(sql, &Params::new(), &Handle::default())
     }
 
     /// [`Engine::query`] for async code, on any runtime.
@@ -281,7 +281,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query_stream`].
     pub async fn query_stream_async(&self, sql: &str) -> Result<AnswerStream> {
-        let cancel = CancelHandle::default();
+        let cancel = Handle::default();
         self.session.query_stream_async(sql, &Params::new(), &cancel).await
     }
 }

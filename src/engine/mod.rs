@@ -13,7 +13,7 @@ mod planning;
 mod running;
 mod session;
 
-pub use self::answer::{Answer, AnswerKind, AnswerStream, CancelHandle};
+pub use self::answer::{Answer, AnswerKind, AnswerStream, Handle};
 pub use self::engine::{Engine, EngineBuilder};
 pub use self::params::{Param, Params};
 pub use self::session::{Session, Statement};

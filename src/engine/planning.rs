@@ -32,6 +32,7 @@ use crate::formats::csv::reject::OnError;
 use crate::notes::Notes;
 use crate::plan;
 use crate::plan::bind::{Purpose, Source};
+use crate::plan::parse::ExplainView;
 
 /// What a statement came to before any row is out.
 pub(super) struct Planned {
@@ -75,7 +76,8 @@ impl Session {
             && !explain.options.verbose
             && explain.options.format.is_none()
         {
-            return self.explain(*explain.statement.clone(), explain.options.analyze).await;
+            let inner = *explain.statement.clone();
+            return self.explain(inner, explain.options.analyze, statement.view).await;
         }
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(parsed).await?;
@@ -234,7 +236,12 @@ impl Session {
         columns
     }
 
-    async fn explain(&self, statement: DfStatement, analyze: bool) -> Result<Planned> {
+    async fn explain(
+        &self,
+        statement: DfStatement,
+        analyze: bool,
+        view: ExplainView,
+    ) -> Result<Planned> {
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(statement).await?;
         let physical = state.create_physical_plan(&logical).await?;
@@ -245,7 +252,13 @@ impl Session {
                 batch?;
             }
         }
-        let text = plan::explain::draw(&physical, analyze);
+        let stages = || plan::stage::split(&physical, analyze);
+        let text = match view {
+            ExplainView::Tree if !analyze => plan::explain::draw(&physical),
+            ExplainView::Tree | ExplainView::Stages => plan::stage::draw(&stages()),
+            ExplainView::Json => serde_json::to_string_pretty(&stages())
+                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?,
+        };
         let lines = text.lines().map(str::to_string).collect();
         Ok(Planned { kind: AnswerKind::Text, ..named(&["plan"], vec![lines])? })
     }
@@ -301,7 +314,8 @@ impl Session {
         let DfStatement::Statement(parsed) = view else { return Ok(()) };
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
         let query = SqlStatement::Query(view.query.clone());
-        let inner = Statement { parsed: DfStatement::Statement(Box::new(query)) };
+        let parsed = DfStatement::Statement(Box::new(query));
+        let inner = Statement { parsed, view: ExplainView::default() };
         Box::pin(self.plan(&inner, &Params::new(), run)).await.map(drop)
     }
 }

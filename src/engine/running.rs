@@ -9,20 +9,34 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answer::{CancelHandle, Message};
+use super::answer::{Handle, Message};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parquet::InFlight;
 use crate::notes::Notes;
 use crate::plan::bind::Source;
 
 /// What goes with one attempt to run a statement.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) notes: Notes,
-    pub(super) cancel: CancelHandle,
+    pub(super) cancel: Handle,
     pub(super) deadline: Option<Instant>,
     pub(super) sources: Vec<Source>,
     pub(super) in_flight: InFlight,
+    pub(super) started: std::time::Instant,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Run {
+            notes: Notes::default(),
+            cancel: Handle::default(),
+            deadline: None,
+            sources: Vec::new(),
+            in_flight: InFlight::default(),
+            started: std::time::Instant::now(),
+        }
+    }
 }
 
 impl Run {
@@ -80,7 +94,7 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Result<T> {
 /// Runs work until it ends, the user stops it, or its time is up.
 pub(super) async fn bounded<T>(
     work: impl Future<Output = Result<T>>,
-    cancel: &CancelHandle,
+    cancel: &Handle,
     deadline: Option<Instant>,
 ) -> Result<T> {
     let time_is_up = async {

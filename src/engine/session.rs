@@ -27,7 +27,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answer::{Answer, AnswerStream, CancelHandle, Message};
+use super::answer::{Answer, AnswerStream, Handle, Message, Running};
 use super::engine::Inner;
 use super::params::Params;
 use super::running::{Run, bounded, guarded, pump, relabel};
@@ -38,6 +38,7 @@ use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::Source;
+use crate::plan::parse::{ExplainView, Parsed};
 
 /// Batches that may wait for a slow reader.
 const BATCHES_WAITING_MAX: usize = 4;
@@ -71,6 +72,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(super) parsed: DfStatement,
+    pub(super) view: ExplainView,
 }
 
 impl std::fmt::Display for Statement {
@@ -101,10 +103,13 @@ impl Session {
     pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
         plan::parse::with_stack(|| {
             let statements = plan::parse::parse(sql)?;
-            for statement in &statements {
-                plan::refuse::check(statement)?;
+            for parsed in &statements {
+                plan::refuse::check(&parsed.statement)?;
             }
-            Ok(statements.into_iter().map(|parsed| Statement { parsed }).collect())
+            let statements = statements.into_iter();
+            Ok(statements
+                .map(|Parsed { statement: parsed, view }| Statement { parsed, view })
+                .collect())
         })
     }
 
@@ -121,7 +126,7 @@ impl Session {
     /// # Errors
     /// As [`Session::query`], and when a parameter has no value.
     pub fn query_with(&self, sql: &str, params: &Params) -> Result<Answer> {
-        self.query_stream(sql, params, &CancelHandle::default())?.collect_all()
+        self.query_stream(sql, params, &Handle::default())?.collect_all()
     }
 
     /// Runs all statements but the last to their end and streams the last one's answer.
@@ -132,7 +137,7 @@ impl Session {
         &self,
         sql: &str,
         params: &Params,
-        cancel: &CancelHandle,
+        cancel: &Handle,
     ) -> Result<AnswerStream> {
         pollster::block_on(self.query_stream_async(sql, params, cancel))
     }
@@ -142,7 +147,7 @@ impl Session {
     /// # Errors
     /// As [`Session::query_with`].
     pub async fn query_async(&self, sql: &str, params: &Params) -> Result<Answer> {
-        self.query_stream_async(sql, params, &CancelHandle::default()).await?.collect_async().await
+        self.query_stream_async(sql, params, &Handle::default()).await?.collect_async().await
     }
 
     /// [`Session::query_stream`] for async code.
@@ -153,7 +158,7 @@ impl Session {
         &self,
         sql: &str,
         params: &Params,
-        cancel: &CancelHandle,
+        cancel: &Handle,
     ) -> Result<AnswerStream> {
         let mut statements = self.parse(sql)?;
         let Some(last) = statements.pop() else {
@@ -173,7 +178,7 @@ impl Session {
         &self,
         statement: &Statement,
         params: &Params,
-        cancel: &CancelHandle,
+        cancel: &Handle,
     ) -> Result<AnswerStream> {
         pollster::block_on(self.start(statement.clone(), params.clone(), cancel.clone()))
     }
@@ -186,7 +191,7 @@ impl Session {
         &self,
         statement: Statement,
         params: Params,
-        cancel: CancelHandle,
+        cancel: Handle,
     ) -> Result<AnswerStream> {
         let session = self.clone();
         let work = async move { session.until_first_rows(statement, &params, cancel).await };
@@ -197,9 +202,10 @@ impl Session {
         self,
         statement: Statement,
         params: &Params,
-        cancel: CancelHandle,
+        cancel: Handle,
     ) -> Result<AnswerStream> {
         let timeout = self.shared.engine.options.timeout;
+        let started = std::time::Instant::now();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut widened: Vec<String> = Vec::new();
         loop {
@@ -207,7 +213,8 @@ impl Session {
             for note in &widened {
                 notes.add(NoteKind::Widened, note.clone());
             }
-            let mut run = Run { notes, cancel: cancel.clone(), deadline, ..Run::default() };
+            let cancel = cancel.clone();
+            let mut run = Run { notes, cancel, deadline, started, ..Run::default() };
             let bounds = (run.cancel.clone(), run.deadline);
             let attempt = guarded(self.attempt(&statement, params, &mut run));
             let error = match bounded(attempt, &bounds.0, bounds.1).await {
@@ -277,6 +284,12 @@ impl Session {
             return Ok(answer(planned.schema, planned.kind));
         };
         let context = self.shared.context.task_ctx();
+        run.cancel.watch(Some(Running {
+            plan: Arc::clone(&physical),
+            notes: run.notes.clone(),
+            memory: Arc::clone(context.memory_pool()),
+            started: run.started,
+        }));
         let schema = Arc::clone(&planned.schema);
         let mut batches = execute_stream(physical, context)?.map(move |batch| {
             let batch = batch.map_err(Error::from)?;

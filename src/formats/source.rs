@@ -288,7 +288,15 @@ impl FileOpener for RowOpener {
             Counts::bump(&counts.bytes_read, len);
             let (piece, learner) = (plan.piece.as_ref(), plan.learner.as_ref());
             let rows = super::open(&plan.file, &plan.layout, piece, learner, &request)?;
-            let batches = rows.map(|batch| batch.map_err(DataFusionError::from));
+            // CSV tells as it goes; of others it is known when they end.
+            let rest = if plan.layout.csv.is_some() { 0 } else { len };
+            let notes = request.notes.clone();
+            let end = std::iter::once_with(move || {
+                Counts::bump(&notes.counts().bytes_passed, rest);
+                None
+            });
+            let batches = rows.map(|batch| Some(batch.map_err(DataFusionError::from)));
+            let batches = batches.chain(end).flatten();
             Ok(futures::stream::iter(batches).boxed())
         }))
     }

@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     fn check(sql: &str, expected: &str) {
-        let mut statement = crate::plan::parse::parse(sql).expect("parses").remove(0);
+        let mut statement = crate::plan::parse::parse(sql).expect("parses").remove(0).statement;
         let mut id = 0;
         let context = Context {
             table_exists: &|name| name == "known",

@@ -26,13 +26,14 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
-use crate::formats::source::FilePlan;
+use crate::exec::stage::Scan;
+use crate::formats::source::{FilePlan, SkippedRanges};
 use crate::units::{show_bytes, show_count};
 
-/// Draws a plan; with `measured`, rows and time of each operator.
-pub fn draw(plan: &Arc<dyn ExecutionPlan>, measured: bool) -> String {
+/// Draws a plan.
+pub fn draw(plan: &Arc<dyn ExecutionPlan>) -> String {
     let mut text = String::new();
-    draw_node(plan, "", "", measured, &mut text);
+    draw_node(plan, "", "", &mut text);
     text
 }
 
@@ -40,14 +41,9 @@ fn draw_node(
     plan: &Arc<dyn ExecutionPlan>,
     own_prefix: &str,
     child_prefix: &str,
-    measured: bool,
     text: &mut String,
 ) {
-    let _ = write!(text, "{own_prefix}{}", describe(plan));
-    if measured {
-        text.push_str(&measures(plan));
-    }
-    text.push('\n');
+    let _ = writeln!(text, "{own_prefix}{}", describe(plan));
     let children = plan.children();
     for (idx, child) in children.iter().enumerate() {
         let last = idx + 1 == children.len();
@@ -56,32 +52,13 @@ fn draw_node(
             child,
             &format!("{child_prefix}{branch}"),
             &format!("{child_prefix}{below}"),
-            measured,
             text,
         );
     }
 }
 
-fn measures(plan: &Arc<dyn ExecutionPlan>) -> String {
-    let Some(metrics) = plan.metrics() else { return String::new() };
-    let mut parts = Vec::new();
-    if let Some(rows) = metrics.output_rows() {
-        parts.push(format!("{} rows", show_count(rows as u64)));
-    }
-    if let Some(nanos) = metrics.elapsed_compute()
-        && nanos > 1
-    {
-        parts.push(format!("{:.1} ms", nanos as f64 / 1e6));
-    }
-    if let Some(bytes) = metrics.spilled_bytes()
-        && bytes > 0
-    {
-        parts.push(format!("{} spilled", show_bytes(bytes as u64)));
-    }
-    if parts.is_empty() { String::new() } else { format!("  [{}]", parts.join(", ")) }
-}
-
-fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
+/// An operator in a line.
+pub(super) fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
         && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
     {
@@ -144,35 +121,54 @@ fn describe_aggregate(aggregate: &AggregateExec) -> String {
     format!("Aggregate ({mode}): {values} by {}", keys.join(", "))
 }
 
-fn describe_scan(config: &FileScanConfig) -> String {
+/// What a scan reads.
+pub(super) fn scan_of(config: &FileScanConfig) -> Scan {
     let files = config.file_groups.iter().flat_map(|group| group.files());
-    let mut names = HashSet::new();
-    let (mut file_total, mut range_count, mut skipped_count) = (0, 0, 0);
-    for file in files.clone() {
-        if let Some(plan) = file.extension::<FilePlan>() {
-            if names.insert(plan.file.name.as_str()) {
-                range_count += plan.skipped_ranges.total;
-                skipped_count += plan.skipped_ranges.count;
-            }
-            file_total = plan.dataset_file_count;
-        }
-    }
-    let bytes: u64 = files.map(|file| file.effective_size()).sum();
-    let columns: Vec<String> = match config.projected_schema() {
+    let plans = files.clone().filter_map(|file| file.extension::<FilePlan>());
+    let names: HashSet<&str> = plans.clone().map(|plan| plan.file.name.as_str()).collect();
+    let columns = match config.projected_schema() {
         Ok(schema) => schema.fields().iter().map(|field| field.name().clone()).collect(),
         Err(_) => Vec::new(),
     };
-    let columns = if columns.is_empty() { "none".to_string() } else { columns.join(", ") };
+    Scan {
+        format: config.file_source().file_type().to_string(),
+        file_count: names.len(),
+        file_total: plans.map(|plan| plan.dataset_file_count).max().unwrap_or(0),
+        len_bytes: files.map(|file| file.effective_size()).sum(),
+        columns,
+    }
+}
+
+/// Ranges that are left out because of what was learned of their files, of how many.
+fn skipped_ranges(config: &FileScanConfig) -> SkippedRanges {
+    let mut names = HashSet::new();
+    let mut sum = SkippedRanges::default();
+    for file in config.file_groups.iter().flat_map(|group| group.files()) {
+        if let Some(plan) = file.extension::<FilePlan>()
+            && names.insert(plan.file.name.as_str())
+        {
+            sum.count += plan.skipped_ranges.count;
+            sum.total += plan.skipped_ranges.total;
+        }
+    }
+    sum
+}
+
+fn describe_scan(config: &FileScanConfig) -> String {
+    let scan = scan_of(config);
+    let columns =
+        if scan.columns.is_empty() { "none".to_string() } else { scan.columns.join(", ") };
     let mut text = format!(
         "Scan {}: {} of {} files, {} in {} tasks; columns {columns}",
-        config.file_source().file_type(),
-        show_count(names.len() as u64),
-        show_count(file_total as u64),
-        show_bytes(bytes),
+        scan.format,
+        show_count(scan.file_count as u64),
+        show_count(scan.file_total as u64),
+        show_bytes(scan.len_bytes),
         config.file_groups.len(),
     );
-    if skipped_count > 0 {
-        let _ = write!(text, "; {skipped_count} of {range_count} ranges skipped as known");
+    let skipped = skipped_ranges(config);
+    if skipped.count > 0 {
+        let _ = write!(text, "; {} of {} ranges skipped as known", skipped.count, skipped.total);
     }
     if let Some(filter) = config.file_source().filter() {
         let _ = write!(text, "; filter {}", unindexed(&filter.to_string()));
@@ -186,13 +182,13 @@ fn describe_scan(config: &FileScanConfig) -> String {
     text
 }
 
-fn join(exprs: &[Arc<dyn datafusion::physical_expr::PhysicalExpr>]) -> String {
+pub(super) fn join(exprs: &[Arc<dyn datafusion::physical_expr::PhysicalExpr>]) -> String {
     let texts: Vec<_> = exprs.iter().map(|expr| unindexed(&expr.to_string())).collect();
     texts.join(", ")
 }
 
 /// Drops the column numbers that DataFusion prints: `region@0` is `region`.
-fn unindexed(text: &str) -> String {
+pub(super) fn unindexed(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

@@ -68,7 +68,7 @@ pub fn as_view(table: &CreateExternalTable) -> Result<Statement> {
         arguments.join(", ")
     );
     let mut statements = super::parse::parse(&sql)?;
-    Ok(statements.remove(0))
+    Ok(statements.remove(0).statement)
 }
 
 fn refuse(condition: bool, what: &str) -> Result<()> {

@@ -13,3 +13,4 @@ pub mod names;
 pub mod parse;
 pub mod refuse;
 pub mod rules;
+pub mod stage;

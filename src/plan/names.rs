@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn check(sql: &str, columns: &[&str], expected: &str) {
-        let mut statement = crate::plan::parse::parse(sql).expect("parses").remove(0);
+        let mut statement = crate::plan::parse::parse(sql).expect("parses").remove(0).statement;
         spell(&mut statement, columns.iter().copied(), &HashMap::new());
         assert_eq!(statement.to_string(), expected);
     }

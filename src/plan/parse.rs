@@ -1,9 +1,12 @@
 //! Parsing: text into statements, with the place of a mistake.
 
-use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::common::format::ExplainStatementOptions;
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Error, Place, Result};
@@ -16,20 +19,105 @@ const CHAIN_LEN_MAX: usize = 1500;
 /// Walking the deepest tree that is let through needs less stack than this.
 const STACK_LEN_BYTES: usize = 64 << 20;
 
+/// One statement, and how EXPLAIN is to show it if it is one.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The statement.
+    pub statement: Statement,
+    /// Of no meaning unless it is an EXPLAIN.
+    pub view: ExplainView,
+}
+
+/// How EXPLAIN shows a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExplainView {
+    /// As a tree of operators; measured, as stages.
+    #[default]
+    Tree,
+    /// `EXPLAIN STAGES`: cut at its exchanges.
+    Stages,
+    /// `EXPLAIN (FORMAT json)`: the stages as JSON.
+    Json,
+}
+
 /// Reads all statements of a text; none runs if one cannot be parsed.
 ///
 /// # Errors
 /// When the text is not SQL; the place is the line and column of what was unexpected.
-pub fn parse(sql: &str) -> Result<Vec<Statement>> {
+pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let dialect = GenericDialect {};
     check_chains(sql)?;
     DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
-        .and_then(|mut parser| parser.parse_statements())
-        .map(Vec::from)
+        .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(Error::from(error)))
+}
+
+fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {
+    let mut all = Vec::new();
+    loop {
+        while parser.parser.consume_token(&Token::SemiColon) {}
+        if parser.parser.peek_token().token == Token::EOF {
+            return Ok(all);
+        }
+        let parsed = match own_explain(&mut parser.parser) {
+            Some((view, analyze)) => {
+                let options = ExplainStatementOptions { analyze, ..Default::default() };
+                let statement = Box::new(parser.parse_statement()?);
+                let statement = Statement::Explain(ExplainStatement { statement, options });
+                Parsed { statement, view }
+            }
+            None => Parsed { statement: parser.parse_statement()?, view: ExplainView::Tree },
+        };
+        all.push(parsed);
+        let next = parser.parser.peek_token();
+        if !matches!(next.token, Token::SemiColon | Token::EOF) {
+            parser.parser.expected("end of statement", next)?;
+        }
+    }
+}
+
+/// Takes in `EXPLAIN [ANALYZE] STAGES` and `EXPLAIN (FORMAT json [, ANALYZE])`, which the parser does
+/// not know; returns how to show the plan, and whether to run it.
+fn own_explain(parser: &mut Parser<'_>) -> Option<(ExplainView, bool)> {
+    let mut words = Vec::new();
+    // Words and parentheses up to the first that is not an option.
+    while let Some(word) = match parser.peek_nth_token(words.len()).token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+        Token::LParen => Some("(".to_string()),
+        Token::RParen => Some(")".to_string()),
+        Token::Comma => Some(",".to_string()),
+        _ => None,
+    } {
+        let is_option = ["explain", "analyze", "stages", "format", "json", "(", ")", ","];
+        if !is_option.contains(&word.as_str()) {
+            break;
+        }
+        words.push(word);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (view, analyze, len) = match words[..] {
+        ["explain", "stages", ..] => (ExplainView::Stages, false, 2),
+        ["explain", "analyze", "stages", ..] => (ExplainView::Stages, true, 3),
+        ["explain", "(", "format", "json", ")", ..] => (ExplainView::Json, false, 5),
+        ["explain", "(", "format", "json", ",", "analyze", ")", ..]
+        | ["explain", "(", "analyze", ",", "format", "json", ")", ..] => {
+            (ExplainView::Json, true, 7)
+        }
+        ["explain", "format", "json", ..] => (ExplainView::Json, false, 3),
+        ["explain", "analyze", "format", "json", ..] => (ExplainView::Json, true, 4),
+        _ => return None,
+    };
+    // `EXPLAIN stages` alone describes a table of that name.
+    if matches!(parser.peek_nth_token(len).token, Token::SemiColon | Token::EOF) {
+        return None;
+    }
+    for _ in 0..len {
+        parser.next_token();
+    }
+    Some((view, analyze))
 }
 
 /// Runs work on a statement's tree with stack enough for it, whatever the caller's thread has.
@@ -175,6 +263,21 @@ mod tests {
         assert!(!is_complete("SELECT 1 -- a;"));
         assert!(!is_complete("SELECT 1 /* ; */"));
         assert!(is_complete("  "));
+    }
+
+    #[test]
+    fn explain_has_views_of_its_own() {
+        let view = |sql: &str| {
+            let parsed = parse(sql).expect("parses").remove(0);
+            let Statement::Explain(explain) = parsed.statement else { panic!("{sql}") };
+            (parsed.view, explain.options.analyze)
+        };
+        assert_eq!(view("EXPLAIN SELECT 1"), (ExplainView::Tree, false));
+        assert_eq!(view("explain stages select 1"), (ExplainView::Stages, false));
+        assert_eq!(view("EXPLAIN ANALYZE STAGES SELECT 1;"), (ExplainView::Stages, true));
+        assert_eq!(view("EXPLAIN (FORMAT json) SELECT 1"), (ExplainView::Json, false));
+        assert_eq!(view("EXPLAIN (ANALYZE, FORMAT JSON) (SELECT 1)"), (ExplainView::Json, true));
+        assert_eq!(view("EXPLAIN ANALYZE SELECT 1"), (ExplainView::Tree, true));
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Shell<'_> {
                 output: self.output.as_deref(),
                 format: self.settings.format.filter(|_| self.output.is_none()),
                 table: self.settings.table.clone(),
+                stage_page: None,
             };
             match job.run(&statement, &self.settings.report, self.interrupt) {
                 Ok(_) => {}

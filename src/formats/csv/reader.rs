@@ -212,7 +212,9 @@ impl CsvReader {
             self.request.rejects.count_rows(bad_count)?;
             batch = filter_record_batch(&batch, &good).map_err(internal)?;
         }
-        Counts::bump(&self.request.notes.counts().rows_read, seen_count - bad_count);
+        let counts = self.request.notes.counts();
+        Counts::bump(&counts.rows_read, seen_count - bad_count);
+        Counts::bump(&counts.bytes_passed, self.offset() - start);
         Ok(Some(batch))
     }
 
