@@ -63,6 +63,8 @@ pub(crate) struct ColumnBuilder {
     pub(crate) null_words_seen: Option<(u64, String)>,
     /// DOUBLE values that lost digits since the last look.
     pub(crate) rounded_count: u64,
+    /// Whether values need more than being read as their type.
+    has_rules: bool,
 }
 
 enum Values {
@@ -101,7 +103,10 @@ impl ColumnBuilder {
             }
             _ => Values::Cast(StringViewBuilder::new()),
         };
-        ColumnBuilder { spec, values, null_words_seen: None, rounded_count: 0 }
+        let is_narrow =
+            matches!(spec.data_type, DataType::Int8 | DataType::Int16 | DataType::Int32);
+        let has_rules = spec.null_words.is_some() || spec.notation.thousands.is_some() || is_narrow;
+        ColumnBuilder { spec, values, null_words_seen: None, rounded_count: 0, has_rules }
     }
 
     pub(crate) fn spec(&self) -> &ColumnSpec {
@@ -117,6 +122,39 @@ impl ColumnBuilder {
             Values::Date(builder) => builder.append_null(),
             Values::Text(builder) | Values::Cast(builder) => builder.append_null(),
         }
+    }
+
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.values, Values::Text(_))
+    }
+
+    /// Takes in a value without quotes if it is of the most common kinds, else returns false and
+    /// leaves the column as it was; `valid` is the same text, if it is known to be UTF-8.
+    #[inline(always)]
+    pub(crate) fn push_plain(&mut self, text: &[u8], valid: Option<&str>) -> bool {
+        if self.has_rules {
+            return false;
+        }
+        match &mut self.values {
+            Values::Text(builder) => match valid {
+                Some(text) if !text.is_empty() => builder.append_value(text),
+                _ => return false,
+            },
+            Values::Integer(builder) => match value::parse_integer(text, self.spec.guessed) {
+                Some(number) => builder.append_value(number),
+                None => return false,
+            },
+            Values::Double(builder) => {
+                match value::parse_short_double(text, self.spec.notation.decimal) {
+                    Some(number) if !self.spec.guessed || !value::has_leading_zero(text) => {
+                        builder.append_value(number);
+                    }
+                    _ => return false,
+                }
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Takes in one value. Nothing between two delimiters is NULL; `""` is NULL except in text.

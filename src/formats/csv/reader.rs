@@ -227,16 +227,14 @@ impl CsvReader {
         };
         let first_record = records.start;
         let mut run = Run { records: records.clone(), kept: None, misreads: Vec::new() };
-        let prefilter = self.prefilter.take_if(|prefilter| prefilter.is_due());
-        if let Some(mut prefilter) = prefilter {
-            self.take_filtered(&mut prefilter, taken, &mut run)?;
-            (0..self.columns.len())
-                .filter(|column_idx| !prefilter.columns().contains(column_idx))
-                .for_each(|column_idx| self.take_column(column_idx, &mut run));
-            self.prefilter = Some(prefilter);
-        } else {
-            (0..self.columns.len()).for_each(|column_idx| self.take_column(column_idx, &mut run));
-        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let text = RunText::new(&buffer[self.scanned.start..self.filled], {
+            let has_text = self.columns.iter().any(Column::is_text);
+            has_text.then(|| self.scanned.offsets(&records))
+        });
+        let result = self.take_columns(&text, taken, &mut run);
+        self.buffer = buffer;
+        result?;
         for (misread, column_idx, field, record) in std::mem::take(&mut run.misreads) {
             self.position = self.scanned.record_start(record);
             let start = self.scanned.start + field.start - self.position;
@@ -250,16 +248,31 @@ impl CsvReader {
         Ok(Some(run.row_count()))
     }
 
+    fn take_columns(&mut self, text: &RunText<'_>, taken: usize, run: &mut Run) -> Result<()> {
+        let prefilter = self.prefilter.take_if(|prefilter| prefilter.is_due());
+        let Some(mut prefilter) = prefilter else {
+            (0..self.columns.len()).for_each(|column_idx| self.take_column(column_idx, text, run));
+            return Ok(());
+        };
+        self.take_filtered(&mut prefilter, text, taken, run)?;
+        (0..self.columns.len())
+            .filter(|column_idx| !prefilter.columns().contains(column_idx))
+            .for_each(|column_idx| self.take_column(column_idx, text, run));
+        self.prefilter = Some(prefilter);
+        Ok(())
+    }
+
     /// Takes the prefilter's columns of a run and keeps the records that pass.
     fn take_filtered(
         &mut self,
         prefilter: &mut Prefilter,
+        text: &RunText<'_>,
         taken: usize,
         run: &mut Run,
     ) -> Result<()> {
         for &column_idx in prefilter.columns() {
             self.settle(column_idx, taken)?;
-            self.take_column(column_idx, run);
+            self.take_column(column_idx, text, run);
         }
         let row_count = run.row_count();
         let mut arrays = Vec::with_capacity(prefilter.columns().len());
@@ -293,7 +306,7 @@ impl CsvReader {
     }
 
     /// Decodes one column of the records of a run.
-    fn take_column(&mut self, column_idx: usize, run: &mut Run) {
+    fn take_column(&mut self, column_idx: usize, text: &RunText<'_>, run: &mut Run) {
         match &mut self.columns[column_idx] {
             Column::Missing => {}
             Column::RowNumber(builder) => {
@@ -310,12 +323,17 @@ impl CsvReader {
                 }
             }
             Column::Field { idx, builder, .. } => {
+                let structure = &self.scanned.structure;
+                let first_record = run.records.start;
+                let before = self.scanned.before(first_record).0 as usize;
                 let fields = RunFields {
-                    text: &self.buffer[self.scanned.start..self.filled],
-                    structure: &self.scanned.structure,
+                    text,
+                    field_ends: &structure.field_ends,
+                    first: before + *idx,
+                    first_record,
                     width: self.input.width,
                     quote: self.input.dialect.quote,
-                    column: *idx,
+                    is_last: *idx + 1 == self.input.width,
                 };
                 let stops = self.input.on_error == OnError::Error;
                 let misreads = match &run.kept {
@@ -802,38 +820,69 @@ impl Scanned {
         }
     }
 
+    /// Where records begin and end in the scanned text.
+    fn offsets(&self, records: &Range<usize>) -> Range<usize> {
+        self.before(records.start).1 as usize..self.before(records.end).1 as usize
+    }
+
     /// Where a record begins in the buffer.
     fn record_start(&self, record: usize) -> usize {
         self.start + self.before(record).1 as usize
     }
 }
 
-/// The fields of one column in records of the right width.
+/// The scanned text, and the part of it that is known to be UTF-8.
+struct RunText<'a> {
+    bytes: &'a [u8],
+    valid: Option<&'a str>,
+    valid_start: usize,
+}
+
+impl<'a> RunText<'a> {
+    /// Looks whether a part of the text is UTF-8.
+    fn new(bytes: &'a [u8], part: Option<Range<usize>>) -> Self {
+        let valid_start = part.as_ref().map_or(0, |part| part.start);
+        let valid = part.and_then(|part| std::str::from_utf8(&bytes[part]).ok());
+        RunText { bytes, valid, valid_start }
+    }
+
+    #[inline(always)]
+    fn valid(&self, start: usize, end: usize) -> Option<&'a str> {
+        self.valid?.get(start.checked_sub(self.valid_start)?..end - self.valid_start)
+    }
+}
+
+/// The fields of one column in a run of records, each of the right width.
 struct RunFields<'a> {
-    text: &'a [u8],
-    structure: &'a Structure,
+    text: &'a RunText<'a>,
+    field_ends: &'a [u32],
+    /// Index in `field_ends` of the column in the first record of the run.
+    first: usize,
+    first_record: usize,
     width: usize,
     quote: Option<u8>,
-    column: usize,
+    is_last: bool,
 }
 
 impl RunFields<'_> {
-    #[inline]
-    fn get(&self, record: usize) -> Field {
-        let first = self.structure.records[record].0 as usize - self.width;
-        let ends = &self.structure.field_ends[first..first + self.width];
-        let start = match (self.column.checked_sub(1), record.checked_sub(1)) {
-            (Some(before), _) => ends[before] as usize + 1,
-            (None, Some(previous)) => self.structure.records[previous].1 as usize,
-            (None, None) => 0,
-        };
-        let mut end = ends[self.column] as usize;
-        if self.column + 1 == self.width && end > start && self.text[end - 1] == b'\r' {
+    /// Where the field stands in the text, with its quotes.
+    #[inline(always)]
+    fn bounds(&self, record: usize) -> (usize, usize) {
+        let idx = self.first + (record - self.first_record) * self.width;
+        let start = if idx == 0 { 0 } else { self.field_ends[idx - 1] as usize + 1 };
+        let mut end = self.field_ends[idx] as usize;
+        if self.is_last && end > start && self.text.bytes[end - 1] == b'\r' {
             end -= 1;
         }
-        if end > start && Some(self.text[start]) == self.quote {
+        (start, end)
+    }
+
+    fn get(&self, record: usize) -> Field {
+        let (start, end) = self.bounds(record);
+        if end > start && Some(self.text.bytes[start]) == self.quote {
             let (start, end) = (start + 1, end - 1);
-            let escaped = self.quote.is_some_and(|quote| self.text[start..end].contains(&quote));
+            let inner = &self.text.bytes[start..end];
+            let escaped = self.quote.is_some_and(|quote| inner.contains(&quote));
             return Field { start, end, quoted: true, escaped };
         }
         Field { start, end, quoted: false, escaped: false }
@@ -851,8 +900,15 @@ impl RunFields<'_> {
     ) -> Vec<(Misread, Field, usize)> {
         let mut misreads = Vec::new();
         for record in records {
+            let (start, end) = self.bounds(record);
+            let raw = &self.text.bytes[start..end];
+            if raw.first().is_some_and(|first| Some(*first) != self.quote)
+                && builder.push_plain(raw, self.text.valid(start, end))
+            {
+                continue;
+            }
             let field = self.get(record);
-            let value = tokenizer.value(self.text, field);
+            let value = tokenizer.value(self.text.bytes, field);
             if let Err(misread) = builder.push(&value, field.quoted) {
                 misreads.push((misread, field, record));
                 if stops {
@@ -862,6 +918,12 @@ impl RunFields<'_> {
             }
         }
         misreads
+    }
+}
+
+impl Column {
+    fn is_text(&self) -> bool {
+        matches!(self, Column::Field { builder, .. } if builder.is_text())
     }
 }
 

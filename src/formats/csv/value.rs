@@ -215,11 +215,7 @@ fn significant_digits(mantissa: &[u8], decimal: u8) -> u32 {
 #[inline]
 pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f64, bool)> {
     let first = *text.first()?;
-    let leading_zero = match text {
-        [b'0', next, ..] | [b'-', b'0', next, ..] => next.is_ascii_digit(),
-        _ => false,
-    };
-    if guessed && (first == b'+' || leading_zero) {
+    if guessed && (first == b'+' || has_leading_zero(text)) {
         return None;
     }
     if let Some(number) = parse_short_double(text, decimal) {
@@ -248,11 +244,20 @@ pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f
     Some((number, rounded))
 }
 
+/// Whether a number has a zero before its first digit, as identifiers have.
+#[inline]
+pub(crate) fn has_leading_zero(text: &[u8]) -> bool {
+    match text {
+        [b'0', next, ..] | [b'-', b'0', next, ..] => next.is_ascii_digit(),
+        _ => false,
+    }
+}
+
 /// A number of at most 15 digits without exponent: both it and the power of ten are exact in a
 /// DOUBLE, so that one division rounds correctly (Clinger, "How to Read Floating Point Numbers
 /// Accurately", PLDI 1990).
 #[inline]
-fn parse_short_double(text: &[u8], decimal: u8) -> Option<f64> {
+pub(crate) fn parse_short_double(text: &[u8], decimal: u8) -> Option<f64> {
     const DIGITS_MAX: usize = 15;
     const POWERS: [f64; DIGITS_MAX + 1] =
         [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
