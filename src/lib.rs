@@ -20,6 +20,7 @@ pub mod notes;
 pub mod output;
 pub mod plan;
 pub mod sql_type;
+pub mod store;
 pub mod units;
 
 #[cfg(feature = "shell")]
@@ -31,7 +32,7 @@ pub mod shell;
 
 pub use engine::{
     Answer, AnswerKind, AnswerStream, Engine, EngineBuilder, Handle, Param, Params, Session,
-    Statement,
+    Statement, Watch,
 };
 pub use error::{Error, ErrorKind, Place, Result};
 pub use notes::{Note, NoteKind, Notes};

@@ -98,6 +98,8 @@ pub struct Counts {
     pub rows_read: AtomicU64,
     /// Bytes that were read, as they lie on disk.
     pub bytes_read: AtomicU64,
+    /// Files that were not read because their partial aggregates were kept.
+    pub files_reused: AtomicU64,
     /// Bytes of `bytes_read` that tasks have come past.
     pub bytes_passed: AtomicU64,
 }
@@ -138,6 +140,27 @@ impl Notes {
             .or_insert_with(|| Tally { count, first: first() });
     }
 
+    /// Takes over the notes and counts of a part of the statement.
+    pub fn absorb(&self, part: &Notes) {
+        for note in part.0.notes.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.add(note.kind, note.message);
+        }
+        let tallies =
+            std::mem::take(&mut *part.0.tallies.lock().unwrap_or_else(PoisonError::into_inner));
+        for ((kind, subject), Tally { count, first }) in tallies {
+            self.tally(kind, &subject, count, || first);
+        }
+        let (own, other) = (self.counts(), part.counts());
+        for (own, other) in [
+            (&own.files_read, &other.files_read),
+            (&own.rows_read, &other.rows_read),
+            (&own.bytes_read, &other.bytes_read),
+            (&own.bytes_passed, &other.bytes_passed),
+        ] {
+            Counts::bump(own, other.swap(0, Ordering::Relaxed));
+        }
+    }
+
     /// The running counts.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
@@ -171,6 +194,7 @@ impl Notes {
             "notes": notes,
             "files_total": load(&counts.files_total),
             "files_read": load(&counts.files_read),
+            "files_reused": load(&counts.files_reused),
             "partitions_total": load(&counts.partitions_total),
             "partitions_read": load(&counts.partitions_read),
             "rows_read": load(&counts.rows_read),

@@ -10,6 +10,8 @@ mod docs;
 mod layers;
 /// The library as other programs use it.
 mod library;
+/// Partial aggregates of files that are kept.
+mod reuse;
 /// The shell in a pseudo-terminal.
 mod shell;
 /// Every SQL file under several settings, with one answer.

@@ -85,6 +85,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) explain_html: Option<PathBuf>,
 
+    /// Keeps the partial aggregates of files, and reads only files that have none
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(super) reuse: bool,
+
+    /// How often `swath watch` looks after the files
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub(super) every: String,
+
     /// Neither uses nor keeps what passes over files have shown (swath cache stats | clear)
     #[arg(long)]
     pub(super) no_cache: bool,
@@ -103,6 +111,7 @@ Examples:
   swath \"SELECT region, sum(amount) FROM 'sales/**/*.csv' GROUP BY ALL\"
   swath -o totals.parquet \"SELECT * FROM read_csv('a.csv', delim => ';')\"
   swath check 'sales/**/*.csv'        all that is wrong with the files; exit code 3 if any
+  swath watch --reuse \"SELECT count(*) FROM 'logs'\"     again whenever files change
   zcat log.csv.gz | swath \"SELECT count(*) FROM stdin\"
 
 Exit codes: 0 done, 1 the SQL, 2 the flags, 3 the data, 4 a limit, 130 interrupted";

@@ -5,6 +5,7 @@
 
 mod args;
 mod one_shot;
+mod watch;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -12,10 +13,12 @@ use std::process::ExitCode;
 
 use self::args::{Args, Color, NotesForm, ProgressArg};
 use crate::console::{Interrupt, ProgressForm, Report, Settings};
-use crate::dataset::cache::{Cache, CacheStats};
+use crate::dataset::cache::Cache;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::fragment::Fragments;
 use crate::output::TableOptions;
+use crate::store::StoreStats;
 use crate::units::{show_bytes, show_counted};
 
 /// Rows that a table shows in a pipe: beyond, a format that streams is the better choice.
@@ -56,6 +59,11 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
     let interrupt = Interrupt::install();
     let sql_from_stdin = !args.has_statement() && !std::io::stdin().is_terminal();
     let engine = engine(args, sql_from_stdin).map_err(shown)?;
+    if let [word, sql] = &args.sql[..]
+        && word == "watch"
+    {
+        return watch::run(args, sql, &engine, settings, &interrupt);
+    }
     if args.has_statement() || sql_from_stdin {
         return one_shot::run(args, &engine, settings, &interrupt);
     }
@@ -68,17 +76,26 @@ fn about_cache(what: &str) -> Result<()> {
     let folder = cache_dir().ok_or_else(|| {
         Error::usage("there is no folder for a cache").hint("set XDG_CACHE_HOME, or HOME")
     })?;
-    let cache = Cache::new(folder);
+    let stores = [
+        ("what files hold", Cache::new(&folder).store().clone()),
+        ("partial aggregates", Fragments::new(&folder).store().clone()),
+    ];
     match what {
         "stats" => {
-            let CacheStats { entry_count, len_bytes } = cache.stats();
-            let entries = show_counted(entry_count, "file");
-            let folder = cache.folder().display();
-            let line = format!("{entries} known, {} in {folder}\n", show_bytes(len_bytes));
-            let _ = std::io::stdout().write_all(line.as_bytes());
+            for (of, store) in &stores {
+                let StoreStats { entry_count, len_bytes } = store.stats();
+                let entries = show_counted(entry_count, "file");
+                let folder = store.folder().display();
+                let line = format!("{of}: {entries}, {} in {folder}\n", show_bytes(len_bytes));
+                let _ = std::io::stdout().write_all(line.as_bytes());
+            }
             Ok(())
         }
-        "clear" => cache.clear(),
+        "clear" => stores.iter().try_for_each(|(_, store)| {
+            store.clear().map_err(|error| {
+                Error::data(format!("cannot delete {}: {error}", store.folder().display()))
+            })
+        }),
         _ => Err(Error::usage(format!("no such thing to do with the cache: {what}"))
             .hint("swath cache stats, or swath cache clear")),
     }
@@ -108,7 +125,10 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
         })?;
     }
     if let (Some(folder), false) = (cache_dir(), args.no_cache) {
-        builder = builder.cache_dir(folder);
+        builder = builder.cache_dir(&folder);
+        if args.reuse {
+            builder = builder.reuse(folder);
+        }
     }
     if let Some(home) = std::env::var_os("HOME") {
         builder = builder.home(home);

@@ -74,6 +74,11 @@ impl Report {
         {
             eprintln!("{}", self.paint("2", &summary));
         }
+        self.time(elapsed);
+    }
+
+    /// Shows the time that something took, where that was asked for.
+    pub fn time(&self, elapsed: Duration) {
         if self.timer {
             eprintln!("Time: {}", show_seconds(elapsed));
         }
@@ -91,7 +96,8 @@ fn summary(notes: &Notes, elapsed: Duration) -> Option<String> {
     let total = load(&counts.files_total);
     let read = load(&counts.files_read);
     // Nothing to sum up where no file was to be read, as for DESCRIBE.
-    if total == 0 || (read == 0 && load(&counts.partitions_total) == 0) {
+    let is_idle = read == 0 && load(&counts.files_reused) == 0;
+    if total == 0 || (is_idle && load(&counts.partitions_total) == 0) {
         return None;
     }
     let partitions = match load(&counts.partitions_total) {
@@ -102,8 +108,12 @@ fn summary(notes: &Notes, elapsed: Duration) -> Option<String> {
             show_count(total)
         ),
     };
+    let reused = match load(&counts.files_reused) {
+        0 => String::new(),
+        count => format!(", {} reused", show_count(count)),
+    };
     Some(format!(
-        "read {} of {}{partitions}, {}, {} in {}",
+        "read {} of {}{partitions}{reused}, {}, {} in {}",
         show_count(read),
         show_counted(total, "file"),
         show_counted(load(&counts.rows_read), "row"),

@@ -64,6 +64,11 @@ impl Handle {
         self.0.stop.send_replace(true);
     }
 
+    /// Whether someone has asked for a stop.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.stop.borrow()
+    }
+
     /// The stages of the statement's plan and what they have done so far; None before it is planned.
     pub fn stages(&self) -> Option<StageGraph> {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use crate::dataset::cache::Cache;
 use crate::dataset::location::Places;
 use crate::dataset::options::{OptionDoc, OptionValue, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::fragment::Fragments;
 use crate::formats::file::StreamSource;
 
 /// Threads get this much stack: planning recurses.
@@ -92,6 +93,8 @@ pub struct EngineBuilder {
     pub(super) places: Places,
     pub(super) csv_options: Vec<(String, OptionValue)>,
     pub(super) cache: Option<Cache>,
+    pub(super) fragments: Option<Fragments>,
+    pub(super) reuse: bool,
 }
 
 impl EngineBuilder {
@@ -165,7 +168,19 @@ impl EngineBuilder {
     /// kept. Several processes may share one.
     #[must_use]
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        self.fragments = Some(Fragments::new(&folder));
         self.cache = Some(Cache::new(folder));
+        self
+    }
+
+    /// Keeps the partial aggregates of files in a folder and uses them again, so that a statement
+    /// over files of which few are new reads only those. Sessions may change it with
+    /// `SET swath.reuse = off`.
+    #[must_use]
+    pub fn reuse(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.fragments = Some(Fragments::new(folder));
+        self.reuse = true;
         self
     }
 

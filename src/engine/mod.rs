@@ -12,8 +12,11 @@ mod params;
 mod planning;
 mod running;
 mod session;
+mod settings;
+mod watch;
 
 pub use self::answer::{Answer, AnswerKind, AnswerStream, Handle};
 pub use self::engine::{Engine, EngineBuilder};
 pub use self::params::{Param, Params};
 pub use self::session::{Session, Statement};
+pub use self::watch::Watch;

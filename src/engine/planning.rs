@@ -25,9 +25,11 @@ use super::answer::AnswerKind;
 use super::params::{self, Params};
 use super::running::Run;
 use super::session::{Session, Statement, source_key};
+use super::settings::Settings;
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
 use crate::dataset::{Dataset, OpenRequest, check, sniffed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::fragment;
 use crate::formats::csv::reject::OnError;
 use crate::notes::Notes;
 use crate::plan;
@@ -77,7 +79,7 @@ impl Session {
             && explain.options.format.is_none()
         {
             let inner = *explain.statement.clone();
-            return self.explain(inner, explain.options.analyze, statement.view).await;
+            return self.explain(inner, explain.options.analyze, statement.view, run).await;
         }
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(parsed).await?;
@@ -91,13 +93,36 @@ impl Session {
             return Ok(rows_or_nothing(physical));
         }
         let state = if reads_only_a_head(&logical) { one_task(state) } else { state };
-        let physical = state.create_physical_plan(&logical).await?;
+        let physical = self.physical(state, &logical, run).await?;
         let schema = with_headers(&physical.schema(), headers);
         Ok(Planned { kind: AnswerKind::Rows, schema, plan: Some(physical), ready: Vec::new() })
     }
 
+    /// From a query to what runs; with kept partial aggregates if the session asks for it.
+    async fn physical(
+        &self,
+        state: SessionState,
+        logical: &LogicalPlan,
+        run: &Run,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let settings = state.config().options().extensions.get::<Settings>();
+        let fragments = self.shared.engine.options.fragments.as_ref();
+        let is_on = settings.is_some_and(|settings| settings.reuse)
+            && !self.shared.has_own_functions.load(Ordering::Relaxed);
+        let Some(fragments) = fragments.filter(|_| is_on) else {
+            return Ok(state.create_physical_plan(logical).await?);
+        };
+        // A filter that one task sets for another would change what a file gives.
+        let mut config = state.config().clone();
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        let time_zone = format!("{:?}", config.options().execution.time_zone);
+        let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+        let physical = state.create_physical_plan(logical).await?;
+        Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?)
+    }
+
     /// Replaces the locations in a statement by tables, and views by their queries.
-    fn bind(&self, parsed: &mut DfStatement) -> Result<Vec<Source>> {
+    pub(super) fn bind(&self, parsed: &mut DfStatement) -> Result<Vec<Source>> {
         let shared = &self.shared;
         plan::bind::bind(
             parsed,
@@ -241,10 +266,11 @@ impl Session {
         statement: DfStatement,
         analyze: bool,
         view: ExplainView,
+        run: &Run,
     ) -> Result<Planned> {
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(statement).await?;
-        let physical = state.create_physical_plan(&logical).await?;
+        let physical = self.physical(state, &logical, run).await?;
         if analyze {
             let mut batches =
                 execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;

@@ -8,8 +8,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
@@ -31,7 +32,10 @@ use super::answer::{Answer, AnswerStream, Handle, Message, Running};
 use super::engine::Inner;
 use super::params::Params;
 use super::running::{Run, bounded, guarded, pump, relabel};
+use super::settings::Settings;
+use super::watch::Watch;
 use crate::dataset::LayoutCache;
+use crate::dataset::location::Places;
 use crate::dataset::schema::Misfits;
 use crate::error::{Error, Misfit, Place, Result};
 use crate::formats::file::SourceFile;
@@ -60,6 +64,8 @@ pub(super) struct Shared {
     /// What did not fit, by location: guessed types stay wide once they had to be.
     pub(super) misfits: Mutex<HashMap<String, Misfits>>,
     pub(super) next_id: AtomicU64,
+    /// Whether functions were added, of which nothing is known.
+    pub(super) has_own_functions: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -92,6 +98,7 @@ impl Session {
                 layouts: LayoutCache::default(),
                 misfits: Mutex::default(),
                 next_id: AtomicU64::new(1),
+                has_own_functions: AtomicBool::new(false),
             }),
         }
     }
@@ -181,6 +188,39 @@ impl Session {
         cancel: &Handle,
     ) -> Result<AnswerStream> {
         pollster::block_on(self.start(statement.clone(), params.clone(), cancel.clone()))
+    }
+
+    /// Answers a statement now, and again whenever files that it reads arrive, change or go; looks
+    /// after them at this interval.
+    ///
+    /// # Errors
+    /// When the text is not one statement.
+    pub fn watch(
+        &self,
+        sql: &str,
+        params: &Params,
+        every: Duration,
+        handle: &Handle,
+    ) -> Result<Watch> {
+        let mut statements = self.parse(sql)?;
+        match (statements.pop(), statements.is_empty()) {
+            (Some(statement), true) => {
+                Ok(Watch::new(self.clone(), statement, params.clone(), every, handle.clone()))
+            }
+            _ => Err(Error::sql("only one statement can be watched")),
+        }
+    }
+
+    /// What a statement reads.
+    pub(super) fn sources(&self, statement: &Statement, params: &Params) -> Result<Vec<Source>> {
+        let mut parsed = statement.parsed.clone();
+        super::params::bind(&mut parsed, params)?;
+        self.bind(&mut parsed)
+    }
+
+    /// Where locations are looked up.
+    pub(super) fn places(&self) -> &Places {
+        &self.shared.engine.options.places
     }
 
     /// Starts one statement; returns once its first rows are there, or its error.
@@ -345,6 +385,7 @@ impl Session {
 
     /// Adds a scalar function.
     pub fn register_udf(&self, function: ScalarUDF) {
+        self.shared.has_own_functions.store(true, Ordering::Relaxed);
         self.shared.context.register_udf(function);
     }
 }
@@ -357,6 +398,7 @@ fn state(engine: &Inner) -> SessionState {
     if let Some(rows) = engine.options.batch_rows {
         config = config.with_batch_size(rows);
     }
+    config = config.with_option_extension(Settings { reuse: engine.options.reuse });
     let options = config.options_mut();
     // Decimal literals are exact.
     options.sql_parser.parse_float_as_decimal = true;

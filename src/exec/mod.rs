@@ -1,5 +1,6 @@
-//! Execution: what keeps a running statement within its bounds.
+//! Execution: the operators of our own, and what keeps a running statement within its bounds.
 
+pub mod fragment;
 pub mod limits;
 pub mod progress;
 pub mod stage;

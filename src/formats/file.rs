@@ -6,10 +6,23 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Place, Result};
+
+/// A file that changed so shortly before could change again within the clock's granularity.
+const SETTLED_NS: i128 = 2_000_000_000;
+/// The system's own clock of changes, which nobody can set back, ticks at least this often.
+const CLOCK_NS: i128 = 50_000_000;
+/// Files up to this length are read once and kept until their statement ends.
+const SMALL_LEN_MAX_BYTES: u64 = 16 * 1024;
+/// All of them together are not longer than this.
+const SMALL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The bytes of small files that are held now.
+static SMALL_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -42,6 +55,17 @@ fn inode(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+#[cfg(unix)]
+fn changed_ns(metadata: &Metadata) -> i128 {
+    use std::os::unix::fs::MetadataExt;
+    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed_ns(_metadata: &Metadata) -> i128 {
+    0
+}
+
 #[cfg(not(unix))]
 fn inode(_metadata: &Metadata) -> (u64, u64) {
     (0, 0)
@@ -55,6 +79,11 @@ pub struct SourceFile {
     /// Its identity at planning; of standard input only a placeholder.
     pub identity: Identity,
     bytes: Bytes,
+    /// When anything about the file was changed last, even its times; 0 where the system does not
+    /// say.
+    changed_ns: i128,
+    /// All bytes of a small file, once they were read.
+    small: OnceLock<Small>,
 }
 
 #[derive(Debug)]
@@ -70,6 +99,8 @@ impl SourceFile {
             name: name.into(),
             identity: Identity::of(metadata),
             bytes: Bytes::Local(path),
+            changed_ns: changed_ns(metadata),
+            small: OnceLock::new(),
         }
     }
 
@@ -79,6 +110,8 @@ impl SourceFile {
             name: name.into(),
             identity: Identity::default(),
             bytes: Bytes::Stream(stream),
+            changed_ns: 0,
+            small: OnceLock::new(),
         }
     }
 
@@ -93,6 +126,21 @@ impl SourceFile {
             Bytes::Local(path) => Some(path),
             Bytes::Stream(_) => None,
         }
+    }
+
+    /// Names this state of a local file, for what is kept of it; None for a stream.
+    pub fn state_key(&self) -> Option<String> {
+        let path = std::path::absolute(self.path()?).ok()?;
+        let Identity { len, modified_ns, inode: (device, inode) } = self.identity;
+        let (path, changed_ns) = (path.to_str()?, self.changed_ns);
+        Some(format!("{path}\n{len} {modified_ns} {changed_ns} {device} {inode}"))
+    }
+
+    /// Whether the file was left alone long enough for a change to show in its time of modification.
+    pub fn is_settled(&self) -> bool {
+        let now =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i128);
+        now - self.identity.modified_ns > SETTLED_NS && now - self.changed_ns > CLOCK_NS
     }
 
     /// Opens a local file and checks that it is still the one that was listed.
@@ -122,10 +170,42 @@ impl SourceFile {
             Bytes::Local(_) => {
                 let len = len_max.min(usize::try_from(self.identity.len).unwrap_or(len_max));
                 let mut head = vec![0; len];
-                self.open()?.read_exact_at(&mut head, 0)?;
+                self.read_at(&mut head, 0)?;
                 Ok(head)
             }
         }
+    }
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or ends before.
+    pub fn read_at(self: &Arc<Self>, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let part = self
+            .small()?
+            .and_then(|small| small.get(usize::try_from(offset).ok()?..)?.get(..buffer.len()));
+        match part {
+            Some(part) => buffer.copy_from_slice(part),
+            None => self.open()?.read_exact_at(buffer, offset)?,
+        }
+        Ok(())
+    }
+
+    /// The whole file, if it is small: it is opened once, however often it is looked at.
+    fn small(self: &Arc<Self>) -> Result<Option<&[u8]>> {
+        if let Some(small) = self.small.get() {
+            return Ok(Some(&small.0));
+        }
+        let len = self.identity.len as usize;
+        if self.identity.len > SMALL_LEN_MAX_BYTES || self.is_stream() || !Small::fits(len) {
+            return Ok(None);
+        }
+        let mut small = Small(vec![0; len]);
+        let open = self.open()?;
+        open.read_exact_at(&mut small.0, 0)?;
+        // Looked at after the bytes: whatever was written before they were read shows here.
+        open.verify()?;
+        Ok(Some(&self.small.get_or_init(|| small).0))
     }
 
     /// Reads the bytes in `start..end` from front to back.
@@ -139,6 +219,10 @@ impl SourceFile {
                     .hint("save it into a file first")
             }),
             Bytes::Local(_) => {
+                if self.small()?.is_some() {
+                    let file = Arc::clone(self);
+                    return Ok(Box::new(SmallReader { file, position: start, end }));
+                }
                 let file = self.open()?;
                 Ok(Box::new(RangeReader { file, position: start, end }))
             }
@@ -224,6 +308,44 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
     Ok(())
 }
 
+/// The bytes of a small file, counted as long as they are held.
+#[derive(Debug)]
+struct Small(Vec<u8>);
+
+impl Small {
+    /// Counts bytes in, unless there are too many already.
+    fn fits(len: usize) -> bool {
+        let before = SMALL_BYTES.fetch_add(len, Ordering::Relaxed);
+        if before + len > SMALL_BYTES_MAX {
+            SMALL_BYTES.fetch_sub(len, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        SMALL_BYTES.fetch_sub(self.0.len(), Ordering::Relaxed);
+    }
+}
+
+/// Reads a range of a small file.
+struct SmallReader {
+    file: Arc<SourceFile>,
+    position: u64,
+    end: u64,
+}
+
+impl Read for SmallReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (self.end.saturating_sub(self.position) as usize).min(buffer.len());
+        self.file.read_at(&mut buffer[..count], self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
 /// Reads a range of a file in order and checks the identity after each read.
 struct RangeReader {
     file: OpenFile,
@@ -296,7 +418,7 @@ mod tests {
     fn a_file_that_shrinks_is_an_error_and_not_a_wait() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("f");
-        std::fs::write(&path, vec![b'x'; 10_000]).expect("write");
+        std::fs::write(&path, vec![b'x'; 100_000]).expect("write");
         let source = listed(&path);
         let mut reader = source.read_all().expect("open");
         let mut buffer = [0; 100];

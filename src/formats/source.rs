@@ -105,6 +105,17 @@ impl RowSource {
         }
     }
 
+    /// The same source with its notes elsewhere.
+    #[must_use]
+    pub fn with_notes(&self, notes: Notes) -> Self {
+        RowSource { notes, ..self.clone() }
+    }
+
+    /// What the rows depend on besides the file.
+    pub fn reading_key(&self) -> String {
+        format!("{:?} {:?}", self.wanted, self.on_error)
+    }
+
     fn request(&self) -> Result<ReadRequest> {
         let indices = &self.projection.file_indices;
         let schema: Schema = self.table_schema.file_schema().project(indices)?;

@@ -26,6 +26,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
+use crate::exec::fragment::ReuseExec;
 use crate::exec::stage::Scan;
 use crate::formats::source::{FilePlan, SkippedRanges};
 use crate::units::{show_bytes, show_count};
@@ -63,6 +64,9 @@ pub(super) fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
         && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
     {
         return describe_scan(config);
+    }
+    if let Some(reuse) = plan.downcast_ref::<ReuseExec>() {
+        return describe_reuse(reuse);
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         return describe_aggregate(aggregate);
@@ -103,6 +107,19 @@ pub(super) fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
     unindexed(&DisplayableExecutionPlan::new(plan.as_ref()).one_line().to_string())
         .trim_end()
         .to_string()
+}
+
+/// The partial aggregate of each file, and how many were not read.
+fn describe_reuse(reuse: &ReuseExec) -> String {
+    let aggregate = describe(reuse.template());
+    let files = show_count(reuse.file_count() as u64);
+    match reuse.reused_count() {
+        0 => format!("Reuse by file: {aggregate} over {files} files"),
+        count => {
+            let count = show_count(count as u64);
+            format!("Reuse by file: {aggregate} over {files} files, {count} of them not read")
+        }
+    }
 }
 
 fn describe_aggregate(aggregate: &AggregateExec) -> String {

@@ -12,7 +12,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -23,7 +23,8 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
 use super::explain::{describe, scan_of, unindexed};
-use crate::exec::stage::{Exchange, Measured, Stage, StageGraph};
+use crate::exec::fragment::ReuseExec;
+use crate::exec::stage::{Exchange, Measured, Scan, Stage, StageGraph};
 use crate::units::{show_bytes, show_counted};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -53,7 +54,7 @@ impl Cutter {
     fn stage(&mut self, top: &Plan, exchange: Exchange) -> usize {
         let mut draft = Draft::default();
         self.walk(top, &mut draft, false);
-        let scans = draft.nodes.iter().filter_map(scan_config).map(scan_of).collect();
+        let scans = draft.nodes.iter().flat_map(scans_below).collect();
         let estimate = StatisticsContext::new().compute(top.as_ref(), &StatisticsArgs::new()).ok();
         let row_estimate = estimate.and_then(|known| known.num_rows.get_value().copied());
         let id = self.graph.stages.len() + 1;
@@ -122,8 +123,18 @@ fn exchange_of(node: &Plan, is_broadcast: bool) -> Option<(Plan, Exchange)> {
     Some((Arc::clone(merge.input()), Exchange::Merge { order }))
 }
 
-fn scan_config(node: &Plan) -> Option<&FileScanConfig> {
-    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()
+/// What an operator reads from files, by itself or for the operator that it stands for.
+fn scans_below(node: &Plan) -> Vec<Scan> {
+    if let Some(reuse) = node.downcast_ref::<ReuseExec>() {
+        let mut scans = Vec::new();
+        let _ = reuse.template().apply(|node| {
+            scans.extend(scans_below(node));
+            Ok(TreeNodeRecursion::Continue)
+        });
+        return scans;
+    }
+    let scan = || node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref();
+    scan().map(scan_of).into_iter().collect()
 }
 
 /// What the operators of a stage have done so far.

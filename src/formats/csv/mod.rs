@@ -273,6 +273,7 @@ pub fn open(
         bytes,
         start,
         end,
+        len_max: (plain && !file.is_stream()).then(|| file.identity.len.saturating_sub(start)),
         dialect: csv.dialect.clone(),
         width: layout.columns.len(),
         ragged: csv.ragged,

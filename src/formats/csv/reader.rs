@@ -51,6 +51,8 @@ pub struct Input {
     pub start: u64,
     /// Records that begin at or behind this offset belong to another task.
     pub end: u64,
+    /// How much there is to read at most, if that is known.
+    pub len_max: Option<u64>,
     /// How the file is written.
     pub dialect: Dialect,
     /// How many fields a record has.
@@ -454,7 +456,11 @@ impl CsvReader {
             if self.filled >= self.input.record_len_max_bytes {
                 return Err(self.too_long());
             }
-            let len = (self.buffer.len() * 2).max(BUFFER_LEN_BYTES);
+            // One byte more than there is shows that nothing follows.
+            let first_len = self.input.len_max.map_or(BUFFER_LEN_BYTES, |len| {
+                usize::try_from(len + 1).unwrap_or(BUFFER_LEN_BYTES).min(BUFFER_LEN_BYTES)
+            });
+            let len = (self.buffer.len() * 2).max(first_len);
             self.buffer.resize(len, 0);
         }
         let read = loop {
@@ -1038,6 +1044,7 @@ mod tests {
             bytes: Box::new(Trickle(std::io::Cursor::new(text.as_bytes().to_vec()), step)),
             start: 0,
             end,
+            len_max: None,
             dialect: Dialect::default(),
             width: 3,
             ragged: how.ragged,

@@ -88,7 +88,7 @@ pub(crate) fn sniff(
             .at(Place::file(file_name)));
         }
         (None, Some(record)) if dialect.header => {
-            record.values.iter().map(|value| value.text.trim().to_string()).collect()
+            record.values.iter().map(|value| value.trim().to_string()).collect()
         }
         _ => vec![String::new(); width],
     };
@@ -145,29 +145,39 @@ fn evidence_of_width(records: Vec<Record>, width: usize, options: &CsvOptions) -
 }
 
 struct Record {
-    values: Vec<Value>,
+    values: Vec<String>,
     /// Offset behind the record.
     end: usize,
 }
 
-struct Value {
-    text: String,
-    quoted: bool,
-}
-
 /// Reads the complete records of a sample, without blank and comment lines.
 fn read_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> Vec<Record> {
-    try_records(dialect, text, cut, count_max).0
+    let tokenizer = Tokenizer::new(dialect);
+    let mut records = Vec::new();
+    walk_records(dialect, text, cut, count_max, |fields, end, bytes| {
+        let values = fields
+            .iter()
+            .map(|&field| String::from_utf8_lossy(&tokenizer.value(bytes, field)).into_owned())
+            .collect();
+        records.push(Record { values, end });
+    });
+    records
 }
 
-/// The same, and whether all of the sample could be cut into records.
-fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (Vec<Record>, bool) {
-    let mut well_formed = true;
+/// Shows the complete records of a sample one by one, without blank and comment lines: the fields,
+/// where the record ends in the sample, and the bytes in which the fields stand. Returns whether
+/// all of the sample could be cut into records.
+fn walk_records(
+    dialect: &Dialect,
+    text: &[u8],
+    cut: bool,
+    count_max: usize,
+    mut visit: impl FnMut(&[Field], usize, &[u8]),
+) -> bool {
     let tokenizer = Tokenizer::new(dialect);
     let mut fields: Vec<Field> = Vec::new();
-    let mut records = Vec::new();
-    let mut position = 0;
-    while position < text.len() && records.len() < count_max {
+    let (mut position, mut count) = (0, 0);
+    while position < text.len() && count < count_max {
         let rest = &text[position..];
         if dialect.comment.is_some() && rest.first().copied() == dialect.comment {
             position += memchr::memchr(dialect.newline, rest).map_or(rest.len(), |at| at + 1);
@@ -177,35 +187,26 @@ fn try_records(dialect: &Dialect, text: &[u8], cut: bool, count_max: usize) -> (
             Ok(Some(used)) => used,
             // The sample ends inside a record.
             Ok(None) => break,
-            Err(_) => {
-                well_formed = false;
-                break;
-            }
+            Err(_) => return false,
         };
         position += used;
-        let values: Vec<_> = fields
-            .iter()
-            .map(|&field| Value {
-                text: String::from_utf8_lossy(&tokenizer.value(rest, field)).into_owned(),
-                quoted: field.quoted,
-            })
-            .collect();
-        let is_blank = values.len() == 1 && values[0].text.is_empty() && !values[0].quoted;
+        let is_blank =
+            matches!(fields[..], [Field { start, end, quoted: false, .. }] if start == end);
         if !is_blank {
-            records.push(Record { values, end: position });
+            visit(&fields, position, rest);
+            count += 1;
         }
     }
-    (records, well_formed)
+    true
 }
 
 fn gather_evidence(records: &[Record], width: usize, options: &CsvOptions) -> Vec<Evidence> {
     let mut evidence = vec![Evidence::default(); width];
     for record in records {
         for (column, value) in evidence.iter_mut().zip(&record.values) {
-            let is_null =
-                options.null_words.as_ref().is_some_and(|words| words.contains(&value.text));
+            let is_null = options.null_words.as_ref().is_some_and(|words| words.contains(value));
             if !is_null {
-                column.observe(&value.text, &options.notation);
+                column.observe(value, &options.notation);
             }
         }
     }
@@ -358,13 +359,12 @@ fn single_column(
 }
 
 fn score(dialect: &Dialect, body: &[u8], cut: bool) -> Option<Score> {
-    let (records, well_formed) = try_records(dialect, body, cut, SCORED_RECORDS_MAX);
-    if records.is_empty() {
-        return None;
-    }
-    let quoted = records.iter().flat_map(|record| &record.values).any(|value| value.quoted);
-    let widths: Vec<usize> = records.iter().map(|record| record.values.len()).collect();
-    let first_width = widths[0];
+    let (mut widths, mut quoted) = (Vec::new(), false);
+    let well_formed = walk_records(dialect, body, cut, SCORED_RECORDS_MAX, |fields, _, _| {
+        widths.push(fields.len());
+        quoted |= fields.iter().any(|field| field.quoted);
+    });
+    let first_width = *widths.first()?;
     // The width of most records; ties go to the width of the first one, which is the header.
     let mut counts = std::collections::BTreeMap::new();
     for &width in &widths {
@@ -422,9 +422,9 @@ fn skip_lines(body: &[u8], count: usize, newline: u8) -> usize {
 /// all columns are text and the names are distinct. Years as names over numbers count as text.
 fn has_header(records: &[Record]) -> bool {
     let Some(first) = records.first() else { return true };
-    let kinds = |value: &Value| {
+    let kinds = |value: &String| {
         let mut evidence = Evidence::default();
-        evidence.observe(&value.text, &Notation::default());
+        evidence.observe(value, &Notation::default());
         evidence
     };
     let is_text = |evidence: &Evidence| {
@@ -434,7 +434,7 @@ fn has_header(records: &[Record]) -> bool {
     };
     let first_kinds: Vec<Evidence> = first.values.iter().map(kinds).collect();
     let text_count = first_kinds.iter().filter(|evidence| is_text(evidence)).count();
-    let has_names = first.values.iter().any(|value| !value.text.trim().is_empty());
+    let has_names = first.values.iter().any(|value| !value.trim().is_empty());
     if !has_names {
         return false;
     }
@@ -455,13 +455,13 @@ fn has_header(records: &[Record]) -> bool {
     }
     if text_count == first.values.len() {
         let distinct: std::collections::BTreeSet<_> =
-            first.values.iter().map(|value| value.text.as_str()).collect();
-        let short = first.values.iter().all(|value| value.text.len() <= NAME_LEN_MAX_BYTES);
+            first.values.iter().map(|value| value.as_str()).collect();
+        let short = first.values.iter().all(|value| value.len() <= NAME_LEN_MAX_BYTES);
         // A name that comes again as a value in its own column is no name; but a whole header that
         // comes again (files put together) is still one.
         let equal_names = |record: &Record| {
             let pairs = first.values.iter().zip(&record.values);
-            pairs.filter(|(name, value)| !name.text.is_empty() && name.text == value.text).count()
+            pairs.filter(|(name, value)| !name.is_empty() && name == value).count()
         };
         let repeats = records[1..].iter().any(|record| equal_names(record) == 1);
         return contrast || (short && !repeats && (distinct.len() > 1 || first.values.len() == 1));
@@ -476,11 +476,11 @@ fn has_header(records: &[Record]) -> bool {
         }
         let below = || records[1..].iter().filter_map(|record| record.values.get(idx));
         // One value in five may look like a year by chance.
-        let alike = below().filter(|value| is_year(&value.text)).count();
-        if !is_year(&name.text) || alike * 5 > below().count() {
+        let alike = below().filter(|value| is_year(value)).count();
+        if !is_year(name) || alike * 5 > below().count() {
             return false;
         }
-        years.push(name.text.as_str());
+        years.push(name.as_str());
     }
     let distinct: std::collections::BTreeSet<_> = years.iter().collect();
     text_count > 0 && distinct.len() == years.len()
