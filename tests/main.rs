@@ -10,6 +10,8 @@ mod docs;
 mod layers;
 /// The library as other programs use it.
 mod library;
+/// Files as other programs wrote and read them.
+mod oracle;
 /// Partial aggregates of files that are kept.
 mod reuse;
 /// The shell in a pseudo-terminal.

@@ -154,6 +154,10 @@ impl Dataset {
             misfits.entry(column.clone()).or_default().extend(texts.iter().cloned());
         }
         let mut columns = schema::unify(&readable, options, &misfits, request.spelling, notes)?;
+        if columns.is_empty() {
+            return Err(Error::data("nothing but blank lines and comments")
+                .at(crate::error::Place::file(names[0])));
+        }
         report_duplicates(&listing.files, &partitions.values, notes);
         drop_shadowed(&mut columns, &partitions, notes);
         check_types_option(options, &columns)?;

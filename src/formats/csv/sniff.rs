@@ -72,6 +72,9 @@ pub(crate) fn sniff(
     let skipped = skip_lines(body, dialect.skip_lines, dialect.newline);
     let records = read_records(&dialect, &body[skipped..], cut, usize::MAX);
     let first = records.first();
+    if first.is_none() {
+        check_first_record(file_name, &dialect, body, skipped, cut)?;
+    }
     dialect.header = options.header.unwrap_or_else(|| has_header(&records));
     let width = first.map_or(0, |record| record.values.len());
     let data_start = match first {
@@ -102,6 +105,24 @@ pub(crate) fn sniff(
         data_start: (mark_len_bytes + data_start) as u64,
         notes,
     })
+}
+
+/// Nothing can be known of a file whose first record cannot be read.
+fn check_first_record(
+    file_name: &str,
+    dialect: &Dialect,
+    body: &[u8],
+    start: usize,
+    cut: bool,
+) -> Result<()> {
+    if walk_records(dialect, &body[start..], cut, 1, |_, _, _| {}) {
+        return Ok(());
+    }
+    let line = memchr::memchr_iter(dialect.newline, &body[..start]).count() as u64 + 1;
+    let path = file_name.to_string();
+    Err(Error::data("the first record cannot be read: its quotes do not pair")
+        .at(Place::File { path, line: Some(line), column: Some(1) })
+        .hint(format!("if quotes are plain text here: read_csv('{file_name}', quote => '')")))
 }
 
 /// Evidence from a piece in the middle or at the end of a file.
