@@ -290,7 +290,10 @@ fn find_own(error: &DataFusionError) -> Option<Error> {
 
 fn memory_limit(text: &str) -> Error {
     let text = text.trim_start_matches("Resources exhausted: ");
-    Error::new(ErrorKind::Limit, format!("the memory limit is reached: {}", lower_first(text)))
+    // One line: who holds how much follows in a list.
+    let text: Vec<&str> = text.lines().map(str::trim).collect();
+    let text = lower_first(&text.join(" "));
+    Error::new(ErrorKind::Limit, format!("the memory limit is reached: {text}"))
         .hint("give it more with --memory 8GB, or a place to spill with --spill-dir DIR")
 }
 

@@ -165,6 +165,32 @@ fn memory_is_bounded() {
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
 }
 
+/// A sort and a group-by that are larger than the limit are done by way of the disk, and
+/// nothing of them stays there.
+#[test]
+fn what_does_not_fit_into_memory_goes_by_way_of_the_disk() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open = |memory: &str| {
+        let builder = Engine::builder().threads(2).spill_dir(dir.path());
+        builder.memory(memory).expect("a size").build().expect("opens")
+    };
+    let (small, large) = (open("64MB"), open("2GB"));
+    let numbers = "SELECT value AS id, repeat(CAST(value AS VARCHAR), 8) AS text FROM generate_series(1, 1000000)";
+    for sql in [
+        format!(
+            "SELECT count(*), max(r) FROM (SELECT row_number() OVER (ORDER BY text, id) AS r FROM ({numbers}) t) s"
+        ),
+        format!(
+            "SELECT count(*), sum(n) FROM (SELECT text, count(*) AS n FROM ({numbers}) t GROUP BY text) s"
+        ),
+    ] {
+        let found = small.query(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(found.to_string(), large.query(&sql).expect("answers").to_string());
+    }
+    drop((small, large));
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0, "nothing is left");
+}
+
 #[test]
 fn time_is_bounded() {
     let engine =

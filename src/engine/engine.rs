@@ -16,6 +16,7 @@ use crate::dataset::location::Places;
 use crate::dataset::options::{OptionDoc, OptionValue, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
+use crate::exec::limits::SpillFolder;
 use crate::formats::file::StreamSource;
 
 /// Threads get this much stack: planning recurses.
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     runtime: Option<Runtime>,
     pub(super) environment: Arc<RuntimeEnv>,
     pub(super) options: EngineBuilder,
+    /// Dropped behind the environment, whose files lie in it.
+    _spill_folder: SpillFolder,
 }
 
 impl Drop for Inner {
@@ -189,9 +192,8 @@ impl EngineBuilder {
     /// # Errors
     /// When threads cannot be started or the folder for spilling cannot be used.
     pub fn build(self) -> Result<Engine> {
-        let memory_bytes =
-            self.memory_bytes.unwrap_or_else(crate::exec::limits::default_memory_bytes);
-        let environment = crate::exec::limits::runtime(memory_bytes, self.spill_dir.clone())?;
+        let (environment, spill_folder) =
+            crate::exec::limits::runtime(self.memory_bytes(), self.spill_dir.as_deref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.thread_count())
             .thread_stack_size(STACK_LEN_BYTES)
@@ -201,9 +203,18 @@ impl EngineBuilder {
             .map_err(|error| {
                 Error::new(ErrorKind::Limit, format!("cannot start threads: {error}"))
             })?;
-        let inner = Arc::new(Inner { runtime: Some(runtime), environment, options: self });
+        let inner = Arc::new(Inner {
+            runtime: Some(runtime),
+            environment,
+            options: self,
+            _spill_folder: spill_folder,
+        });
         let session = Session::new(Arc::clone(&inner));
         Ok(Engine { inner, session })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes.unwrap_or_else(crate::exec::limits::default_memory_bytes)
     }
 
     pub(super) fn thread_count(&self) -> usize {

@@ -105,20 +105,21 @@ impl Session {
         logical: &LogicalPlan,
         run: &Run,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let settings = state.config().options().extensions.get::<Settings>();
-        let fragments = self.shared.engine.options.fragments.as_ref();
-        let is_on = settings.is_some_and(|settings| settings.reuse)
-            && !self.shared.has_own_functions.load(Ordering::Relaxed);
-        let Some(fragments) = fragments.filter(|_| is_on) else {
-            return Ok(state.create_physical_plan(logical).await?);
-        };
-        // A filter that one task sets for another would change what a file gives.
         let mut config = state.config().clone();
-        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        let time_zone = format!("{:?}", config.options().execution.time_zone);
+        let options = config.options_mut();
+        options.optimizer.prefer_hash_join &= !run.sorts_joins;
+        let is_on = options.extensions.get::<Settings>().is_some_and(|settings| settings.reuse)
+            && !self.shared.has_own_functions.load(Ordering::Relaxed);
+        let fragments = self.shared.engine.options.fragments.as_ref().filter(|_| is_on);
+        // A filter that one task sets for another would change what a file gives.
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
+        let time_zone = format!("{:?}", options.execution.time_zone);
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let physical = state.create_physical_plan(logical).await?;
-        Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?)
+        match fragments {
+            Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
+            None => Ok(physical),
+        }
     }
 
     /// Replaces the locations in a statement by tables, and views by their queries.

@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) sources: Vec<Source>,
     pub(super) in_flight: InFlight,
     pub(super) started: std::time::Instant,
+    /// Whether joins sort their inputs, which can spill, and do not hash one in memory.
+    pub(super) sorts_joins: bool,
 }
 
 impl Default for Run {
@@ -35,6 +37,7 @@ impl Default for Run {
             sources: Vec::new(),
             in_flight: InFlight::default(),
             started: std::time::Instant::now(),
+            sorts_joins: false,
         }
     }
 }

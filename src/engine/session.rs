@@ -37,7 +37,7 @@ use super::watch::Watch;
 use crate::dataset::LayoutCache;
 use crate::dataset::location::Places;
 use crate::dataset::schema::Misfits;
-use crate::error::{Error, Misfit, Place, Result};
+use crate::error::{Error, ErrorKind, Misfit, Place, Result};
 use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
@@ -56,8 +56,9 @@ pub struct Session {
 }
 
 pub(super) struct Shared {
-    pub(super) engine: Arc<Inner>,
+    /// Dropped before the engine, whose files it may still hold.
     pub(super) context: SessionContext,
+    pub(super) engine: Arc<Inner>,
     /// Views by lower-case name: their locations are opened anew by each statement.
     pub(super) views: Mutex<BTreeMap<String, Query>>,
     pub(super) layouts: LayoutCache,
@@ -248,19 +249,26 @@ impl Session {
         let started = std::time::Instant::now();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut widened: Vec<String> = Vec::new();
+        let mut sorts_joins = false;
         loop {
             let notes = Notes::default();
             for note in &widened {
                 notes.add(NoteKind::Widened, note.clone());
             }
             let cancel = cancel.clone();
-            let mut run = Run { notes, cancel, deadline, started, ..Run::default() };
+            let mut run = Run { notes, cancel, deadline, started, sorts_joins, ..Run::default() };
             let bounds = (run.cancel.clone(), run.deadline);
             let attempt = guarded(self.attempt(&statement, params, &mut run));
             let error = match bounded(attempt, &bounds.0, bounds.1).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) | Err(error) => error,
             };
+            // A join that does not fit into memory is done by sorting, which spills.
+            let is_join = error.kind() == ErrorKind::Limit && error.message().contains("HashJoin");
+            if is_join && !sorts_joins {
+                sorts_joins = true;
+                continue;
+            }
             match self.learn(&error, &run.sources) {
                 Some(note) if widened.len() < WIDENINGS_MAX => widened.push(note),
                 _ => return Err(run.located(error).await),
@@ -404,6 +412,10 @@ fn state(engine: &Inner) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     // Files dealt by a partition key spare the exchange at any number of tasks.
     options.optimizer.subset_repartition_threshold = 1;
+    // What a sort keeps back for merging what it spilled must leave it room to sort.
+    let share = engine.options.memory_bytes() / (16 * engine.options.thread_count());
+    let reserved = &mut options.execution.sort_spill_reservation_bytes;
+    *reserved = share.min(*reserved);
     options.explain.show_statistics = false;
     let state = SessionStateBuilder::new()
         .with_config(config)

@@ -4,7 +4,7 @@
 //! outgrows the machine then takes everything down with it.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 const MEMORY_SHARE: f64 = 0.7;
 /// What is assumed where the system does not say.
 const MEMORY_FALLBACK_BYTES: usize = 4 << 30;
+/// What folders of spilled rows are called, before the number of their process.
+const SPILL_PREFIX: &str = "swath-spill-";
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 
 /// The default memory limit: a share of what the machine or its control group allows.
@@ -41,20 +43,79 @@ pub fn default_memory_bytes() -> usize {
 ///
 /// # Errors
 /// When the folder for spilling cannot be used.
-pub fn runtime(memory_bytes: usize, spill_dir: Option<PathBuf>) -> Result<Arc<RuntimeEnv>> {
-    let mode = match spill_dir {
-        Some(dir) => {
-            std::fs::create_dir_all(&dir).map_err(|error| {
-                Error::usage(format!("cannot use {} to spill: {error}", dir.display()))
-            })?;
-            DiskManagerMode::Directories(vec![dir])
-        }
-        None => DiskManagerMode::OsTmpDirectory,
-    };
+pub fn runtime(
+    memory_bytes: usize,
+    spill_dir: Option<&Path>,
+) -> Result<(Arc<RuntimeEnv>, SpillFolder)> {
+    if let Some(dir) = spill_dir {
+        std::fs::create_dir_all(dir).map_err(|error| {
+            Error::usage(format!("cannot use {} to spill: {error}", dir.display()))
+        })?;
+    }
+    let folder = SpillFolder::below(spill_dir.unwrap_or(&std::env::temp_dir()));
+    let mode = DiskManagerMode::Directories(vec![folder.0.clone()]);
     let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), CONSUMERS_NAMED);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
         .build_arc()?;
-    Ok(runtime)
+    Ok((runtime, folder))
+}
+
+/// The folder that this process spills into; made when it is needed, and gone with its last user.
+#[derive(Debug)]
+pub struct SpillFolder(PathBuf);
+
+impl SpillFolder {
+    /// The folder below `parent`, from which what dead processes left is swept.
+    fn below(parent: &Path) -> Self {
+        sweep(parent);
+        SpillFolder(parent.join(format!("{SPILL_PREFIX}{}", std::process::id())))
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        // Another engine of this process may still have files in it.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Deletes what processes that are no more have left behind: those that were killed.
+fn sweep(parent: &Path) {
+    let Ok(listing) = std::fs::read_dir(parent) else { return };
+    for entry in listing.flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(SPILL_PREFIX)?.parse().ok());
+        if number.is_some_and(|number: u32| !is_running(number)) {
+            // Another process may be sweeping too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether a process of that number may still be there.
+fn is_running(number: u32) -> bool {
+    let proc = Path::new("/proc");
+    // Where the system does not tell, nothing is swept.
+    !proc.join("self").exists() || proc.join(number.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dead_processes_left_is_swept() {
+        let dir = tempfile::tempdir().expect("dir");
+        let own = dir.path().join(format!("{SPILL_PREFIX}{}", std::process::id()));
+        let dead = dir.path().join("swath-spill-999999999");
+        let other = dir.path().join("swath-spill-notes");
+        for folder in [&dead, &own, &other] {
+            std::fs::create_dir_all(folder.join("inner")).expect("made");
+        }
+        sweep(dir.path());
+        assert!(!dead.exists() || !Path::new("/proc/self").exists());
+        assert!(own.exists() && other.exists());
+    }
 }
