@@ -194,6 +194,52 @@ fn only_new_files_are_read_and_windows_that_move_still_find_the_old_ones() {
     assert!(session.query("SET swath.reuse = maybe").is_err());
 }
 
+/// A conjunct that holds for a whole file, by its statistics, is no part of what its states depend
+/// on; one that holds for some of its rows is.
+#[test]
+fn windows_inside_files_move_too() {
+    use datafusion::parquet::arrow::ArrowWriter;
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let plain = Engine::open().expect("opens");
+    for day in 1..=9 {
+        let csv = dir.path().join("f.csv");
+        write_csv(&csv, day, 200);
+        // File n holds the day n + 1. The fifth file holds two days, the sixth some rows without one.
+        let own = match day {
+            5 => "CASE WHEN number % 2 = 0 THEN day ELSE DATE '2024-01-07' END",
+            6 => "CASE WHEN number % 5 > 0 THEN day END",
+            _ => "day",
+        };
+        let sql =
+            format!("SELECT key, number, CAST({own} AS DATE) AS day FROM '{}'", csv.display());
+        let answer = plain.query(&sql).expect("answers");
+        let path = data.join(format!("{day}.parquet"));
+        let file = File::create(&path).expect("made");
+        let mut writer =
+            ArrowWriter::try_new(file, answer.schema().clone(), None).expect("a writer");
+        for batch in answer.batches() {
+            writer.write(batch).expect("written");
+        }
+        writer.close().expect("closed");
+        age(&path, SystemTime::now() - Duration::from_secs(60));
+    }
+    settle();
+    let engine = engine(|builder| builder.threads(2).reuse(dir.path().join("store")));
+    let since = |day: u32| {
+        format!(
+            "SELECT key, sum(number), count(*) FROM '{}' WHERE day >= DATE '2024-01-{day:02}' GROUP BY key",
+            data.display()
+        )
+    };
+    for (day, reused) in [(3, 0), (3, 9), (4, 6), (6, 4), (5, 5), (7, 3)] {
+        let (found, count) = rows(engine.default_session(), &since(day));
+        assert_eq!(found, rows(plain.default_session(), &since(day)).0, "since {day}");
+        assert_eq!(count, reused, "since {day}");
+    }
+}
+
 /// A damaged file of the store is computed anew.
 #[test]
 fn a_damaged_state_is_noticed() {

@@ -236,6 +236,7 @@ impl DatasetTable {
                         piece: None,
                         learner: None,
                         skipped_ranges: SkippedRanges::default(),
+                        statistics: statistics.clone().map(Arc::new),
                         dataset_file_count: self.dataset.files.len(),
                     },
                 );
@@ -357,6 +358,7 @@ impl DatasetTable {
             piece: None,
             learner,
             skipped_ranges: reading.skipped(),
+            statistics: reading.whole().map(|whole| Arc::new(self.learned_statistics(file, whole))),
             dataset_file_count: self.dataset.files.len(),
         };
         let Some(splits) = splits.map(Arc::new) else {
@@ -463,6 +465,15 @@ impl Reading {
             Reading::All(learned) => learned.as_deref().cloned(),
             Reading::Ranges { learned, survivors } => Some(learned.only(survivors)),
             Reading::Nothing => Some(Learned::default()),
+        }
+    }
+
+    /// What is known of all of the file.
+    fn whole(&self) -> Option<&Learned> {
+        match self {
+            Reading::All(learned) => learned.as_deref(),
+            Reading::Ranges { learned, .. } => Some(learned),
+            Reading::Nothing => None,
         }
     }
 

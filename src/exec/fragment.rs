@@ -341,7 +341,7 @@ fn whole(file: &PartitionedFile, plan: &FilePlan) -> PartitionedFile {
     };
     let mut whole = PartitionedFile::new(plan.file.name.clone(), plan.file.identity.len)
         .with_partition_values(file.partition_values.clone());
-    whole.statistics.clone_from(&file.statistics);
+    whole.statistics.clone_from(&plan.statistics);
     whole.with_extension(plan)
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Fields, Schema};
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -49,6 +50,8 @@ pub struct FilePlan {
     pub learner: Option<Arc<Learner>>,
     /// Ranges of the file that are not read, because of what was learned of them before.
     pub skipped_ranges: SkippedRanges,
+    /// What is known of all of the file, over the columns of the table.
+    pub statistics: Option<Arc<Statistics>>,
     /// How many files its dataset has, for EXPLAIN.
     pub dataset_file_count: usize,
 }
