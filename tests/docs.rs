@@ -130,6 +130,7 @@ fn the_readme_runs_as_printed() {
             .args(["-c", &command])
             .current_dir(folder.path())
             .env("PATH", &path)
+            .env("XDG_CACHE_HOME", folder.path().join("cache"))
             .output()
             .expect("a shell");
         let error = String::from_utf8_lossy(&output.stderr);

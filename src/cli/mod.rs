@@ -5,14 +5,13 @@
 
 mod args;
 mod one_shot;
-mod watch;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Args, Color, NotesForm, ProgressArg};
-use crate::console::{Interrupt, ProgressForm, Report, Settings};
+use crate::console::{Interrupt, ProgressForm, Report, Settings, watch};
 use crate::dataset::cache::Cache;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +61,12 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
     if let [word, sql] = &args.sql[..]
         && word == "watch"
     {
-        return watch::run(args, sql, &engine, settings, &interrupt);
+        let every = crate::units::parse_duration(&args.every).map_err(shown)?;
+        let session = engine.default_session();
+        return watch(session, sql, every, settings, &interrupt).map_err(|error| {
+            settings.report.error(&error, Some(sql));
+            error.kind()
+        });
     }
     if args.has_statement() || sql_from_stdin {
         return one_shot::run(args, &engine, settings, &interrupt);

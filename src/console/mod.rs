@@ -8,11 +8,13 @@ mod interrupt;
 mod job;
 mod report;
 mod stage_page;
+mod watch;
 
 pub use self::bar::ProgressForm;
 pub use self::interrupt::Interrupt;
 pub use self::job::{Failure, Job};
 pub use self::report::Report;
+pub use self::watch::watch;
 
 use crate::engine::Params;
 use crate::output::{Format, TableOptions};

@@ -1,10 +1,15 @@
 //! Dot-commands: what the shell does besides SQL. `.help` is made from this table.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Shell;
+use crate::console::watch;
 use crate::error::{Error, Result};
 use crate::output::Format;
+
+/// How often a watched statement looks after its files.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// What happens after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +19,7 @@ pub(super) enum Outcome {
 }
 
 /// Name, arguments, and what it does.
-const COMMANDS: [(&str, &str, &str); 8] = [
+const COMMANDS: [(&str, &str, &str); 9] = [
     (".help", "", "shows this list"),
     (".tables", "", "lists tables and views"),
     (".schema", "NAME or 'PATH'", "shows columns and types"),
@@ -22,6 +27,7 @@ const COMMANDS: [(&str, &str, &str); 8] = [
     (".mode", "FORMAT", "sets the output format"),
     (".output", "[FILE]", "writes each answer to a file, anew, or to the terminal again"),
     (".read", "FILE", "runs the statements in a file"),
+    (".watch", "SELECT ...", "answers again whenever files change, until Ctrl-C"),
     (".quit", "", "leaves, as Ctrl-D does"),
 ];
 
@@ -45,6 +51,7 @@ impl Shell<'_> {
             ".mode" => self.mode(argument),
             ".output" => self.set_output(argument),
             ".read" => self.read(argument),
+            ".watch" => self.watch(argument),
             _ => Err(unknown(name)),
         };
         if let Err(error) = result {
@@ -89,6 +96,15 @@ impl Shell<'_> {
         Format::of_path(Path::new(path))?;
         self.output = Some(path.into());
         Ok(())
+    }
+
+    fn watch(&self, argument: &str) -> Result<()> {
+        if argument.is_empty() {
+            return Err(
+                Error::usage("no statement given").hint(".watch SELECT count(*) FROM 'logs'")
+            );
+        }
+        watch(&self.session, argument, WATCH_EVERY, &self.settings, self.interrupt)
     }
 
     fn read(&mut self, argument: &str) -> Result<()> {

@@ -1,55 +1,53 @@
-//! `swath watch "SELECT ..."`: the answer, and a new one after each change of the files.
+//! A watched statement: its answer, and a new one after each change of the files.
 
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::args::Args;
-use crate::console::{Interrupt, Settings};
-use crate::engine::{Answer, Engine};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Interrupt, Settings};
+use crate::engine::{Answer, Session};
+use crate::error::{Error, Result};
 use crate::output::{Format, Table};
 
-/// Watches until Ctrl-C, or until nobody reads any more.
+/// Watches until Ctrl-C, or until nobody reads any more: a table that is drawn anew on a terminal, a
+/// JSON object for each answer in a pipe.
 ///
 /// # Errors
-/// The kind of the first error, which has been shown.
-pub(super) fn run(
-    args: &Args,
+/// When the statement fails.
+pub fn watch(
+    session: &Session,
     sql: &str,
-    engine: &Engine,
+    every: Duration,
     settings: &Settings,
     interrupt: &Interrupt,
-) -> Result<(), ErrorKind> {
-    let failed = |error: Error| {
-        settings.report.error(&error, Some(sql));
-        error.kind()
-    };
-    let every = crate::units::parse_duration(&args.every).map_err(failed)?;
+) -> Result<()> {
     let handle = interrupt.start();
-    let session = engine.default_session();
-    let answers = session.watch(sql, &settings.params, every, &handle).map_err(failed)?;
+    let result = show_answers(session.watch(sql, &settings.params, every, &handle)?, settings);
+    interrupt.end();
+    result
+}
+
+fn show_answers(answers: impl Iterator<Item = Result<Answer>>, settings: &Settings) -> Result<()> {
     let is_drawn = std::io::stdout().is_terminal() && settings.format.is_none();
     let mut started = Instant::now();
     for answer in answers {
-        let answer = answer.map_err(failed)?;
-        let text = if is_drawn { screen(&answer, settings) } else { line(&answer, settings) };
+        let answer = answer?;
+        let text = if is_drawn { screen(&answer, settings) } else { line(&answer, settings)? };
         let mut out = std::io::stdout().lock();
-        if out.write_all(text.map_err(failed)?.as_bytes()).and_then(|()| out.flush()).is_err() {
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
             return Ok(());
         }
         drop(out);
         settings.report.time(started.elapsed());
         started = Instant::now();
     }
-    interrupt.end();
     Ok(())
 }
 
 /// The table in the place of the one before.
-fn screen(answer: &Answer, settings: &Settings) -> Result<String> {
+fn screen(answer: &Answer, settings: &Settings) -> String {
     let table = Table::of(answer.schema(), answer.batches(), &settings.table);
     let notes: Vec<String> = answer.notes().iter().map(|note| format!("note: {note}\n")).collect();
-    Ok(format!("\x1b[H\x1b[2J{table}\n{}", notes.concat()))
+    format!("\x1b[H\x1b[2J{table}\n{}", notes.concat())
 }
 
 /// One JSON object: the rows, and what is to be known about them.
