@@ -191,6 +191,51 @@ fn what_does_not_fit_into_memory_goes_by_way_of_the_disk() {
     assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0, "nothing is left");
 }
 
+/// COPY gives the file its name when it is whole; whatever fails before leaves the old one.
+#[test]
+fn a_copy_is_whole_or_not_there() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let engine = engine(2);
+    let query = |sql: String| engine.query(&sql).map(|answer| answer.to_string());
+    for name in ["a.parquet", "a.csv", "a.jsonl", "a.arrow", "a.csv.gz"] {
+        let target = path(name);
+        let rows = "SELECT value AS id, 'x' || value AS text FROM generate_series(1, 20000)";
+        let count = query(format!("COPY ({rows}) TO '{target}'")).expect("copies");
+        assert!(count.contains("20000"), "{count}");
+        let back = query(format!("SELECT count(*), sum(id), max(text) FROM '{target}'"));
+        let expected = query(format!("SELECT count(*), sum(id), max(text) FROM ({rows}) t"));
+        let rows_of = |shown: String| shown.lines().skip(3).collect::<Vec<_>>().join("\n");
+        assert_eq!(rows_of(back.expect("reads")), rows_of(expected.expect("answers")), "{name}");
+    }
+    // An error in the midst of the rows.
+    let target = path("a.csv");
+    let before = fs::read(&target).expect("bytes");
+    let failing = format!("COPY (SELECT 1 / (id - 15000) AS x FROM '{target}') TO '{target}'");
+    assert!(query(failing).is_err());
+    assert_eq!(fs::read(&target).expect("bytes"), before);
+    // A file can be copied onto itself, and a value that widens its column on the way is no error.
+    let odd = path("odd.csv");
+    let text: String = (0..100_000).map(|row| format!("{row},1\n")).collect();
+    fs::write(&odd, format!("a,b\n{text}odd,2\n")).expect("written");
+    query(format!("COPY (SELECT * FROM '{odd}') TO '{odd}'")).expect("copies");
+    let count = query(format!("SELECT count(*) AS n FROM '{odd}' WHERE b > 0")).expect("reads");
+    assert!(count.contains("100001"), "{count}");
+    let litter = fs::read_dir(dir.path()).expect("a folder").flatten();
+    let litter: Vec<_> =
+        litter.filter(|entry| entry.file_name().to_string_lossy().starts_with('.')).collect();
+    assert!(litter.is_empty(), "{litter:?}");
+    for refused in [
+        format!("COPY (SELECT 1) TO '{}'", dir.path().display()),
+        format!("COPY (SELECT 1 AS a) TO '{}'", path("no/such/folder/x.csv")),
+        format!("COPY (SELECT 1 AS a) TO '{}'", path("x.unknown")),
+        format!("EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{}'", path("y.csv")),
+    ] {
+        assert!(query(refused.clone()).is_err(), "{refused}");
+    }
+    assert!(!Path::new(&path("y.csv")).exists());
+}
+
 #[test]
 fn time_is_bounded() {
     let engine =

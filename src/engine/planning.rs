@@ -16,12 +16,13 @@ use datafusion::common::TableReference;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as SqlStatement};
 use futures::StreamExt;
 
 use super::answer::AnswerKind;
+use super::copy::Target;
 use super::params::{self, Params};
 use super::running::Run;
 use super::session::{Session, Statement, source_key};
@@ -43,6 +44,8 @@ pub(super) struct Planned {
     /// What makes the rows; its columns take their names from `schema`.
     pub(super) plan: Option<Arc<dyn ExecutionPlan>>,
     pub(super) ready: Vec<RecordBatch>,
+    /// Where the rows go, if they are not the answer.
+    pub(super) target: Option<Target>,
 }
 
 impl Session {
@@ -57,6 +60,12 @@ impl Session {
             DfStatement::CreateExternalTable(table) => plan::external::as_view(table)?,
             parsed => parsed.clone(),
         };
+        let mut target = None;
+        if let DfStatement::CopyTo(copy) = &parsed {
+            let home = self.shared.engine.options.places.home.as_deref();
+            let (found, query) = Target::of(copy, home)?;
+            (target, parsed) = (Some(found), query);
+        }
         if let Some(done) = self.view_statement(&parsed)? {
             self.check_view(&parsed, run).await?;
             done();
@@ -95,7 +104,8 @@ impl Session {
         let state = if reads_only_a_head(&logical) { one_task(state) } else { state };
         let physical = self.physical(state, &logical, run).await?;
         let schema = with_headers(&physical.schema(), headers);
-        Ok(Planned { kind: AnswerKind::Rows, schema, plan: Some(physical), ready: Vec::new() })
+        let plan = Some(physical);
+        Ok(Planned { kind: AnswerKind::Rows, schema, plan, ready: Vec::new(), target })
     }
 
     /// From a query to what runs; with kept partial aggregates if the session asks for it.
@@ -114,7 +124,7 @@ impl Session {
         // A filter that one task sets for another would change what a file gives.
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
-        let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+        let state = reconfigured(state, config);
         let physical = state.create_physical_plan(logical).await?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
@@ -423,6 +433,13 @@ fn reads_only_a_head(plan: &LogicalPlan) -> bool {
 
 fn one_task(state: SessionState) -> SessionState {
     let config = state.config().clone().with_target_partitions(1);
+    reconfigured(state, config)
+}
+
+/// The same state for one statement under another configuration.
+fn reconfigured(state: SessionState, config: SessionConfig) -> SessionState {
+    // A new default catalog would take the place of the one that all states share.
+    let config = config.with_create_default_catalog_and_schema(false);
     SessionStateBuilder::new_from_existing(state).with_config(config).build()
 }
 
@@ -450,7 +467,8 @@ fn named(names: &[&str], columns: Vec<Vec<String>>) -> Result<Planned> {
         columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-    Ok(Planned { kind: AnswerKind::Rows, schema, plan: None, ready: vec![batch] })
+    let ready = vec![batch];
+    Ok(Planned { kind: AnswerKind::Rows, schema, plan: None, ready, target: None })
 }
 
 fn nothing() -> Planned {
@@ -459,13 +477,14 @@ fn nothing() -> Planned {
         schema: Arc::new(Schema::empty()),
         plan: None,
         ready: Vec::new(),
+        target: None,
     }
 }
 
 fn rows_or_nothing(physical: Arc<dyn ExecutionPlan>) -> Planned {
     let schema = physical.schema();
     let kind = if schema.fields().is_empty() { AnswerKind::Done } else { AnswerKind::Rows };
-    Planned { kind, schema, plan: Some(physical), ready: Vec::new() }
+    Planned { kind, schema, plan: Some(physical), ready: Vec::new(), target: None }
 }
 
 /// The headers as the user wrote them, for a query at the top.

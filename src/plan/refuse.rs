@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, Statement as SqlStatement,
     TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
@@ -19,9 +19,17 @@ use crate::error::{Error, Result};
 pub fn check(statement: &Statement) -> Result<()> {
     match statement {
         Statement::Statement(statement) => check_sql(statement),
+        Statement::Explain(explain) if matches!(*explain.statement, Statement::CopyTo(_)) => {
+            Err(refused("EXPLAIN COPY", "explain the query that is copied"))
+        }
         Statement::Explain(explain) => check(&explain.statement),
-        Statement::CopyTo(_) => Err(Error::sql("COPY ... TO is not supported yet")
-            .hint("write a result with: swath -o result.parquet \"SELECT ...\"")),
+        Statement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => match query.visit(&mut Refusals) {
+                ControlFlow::Break(error) => Err(error),
+                ControlFlow::Continue(()) => Ok(()),
+            },
+            CopyToSource::Relation(_) => Ok(()),
+        },
         Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
     }
 }
