@@ -123,6 +123,7 @@ impl Session {
         let fragments = self.shared.engine.options.fragments.as_ref().filter(|_| is_on);
         // A filter that one task sets for another would change what a file gives.
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
+        options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
         let state = reconfigured(state, config);
         let physical = state.create_physical_plan(logical).await?;

@@ -58,11 +58,13 @@ use crate::store::Store;
 
 /// All states together are not longer than this.
 const LEN_MAX_BYTES: u64 = 1 << 30;
-/// States of one file are kept up to this length, whatever the file's, ...
+/// States of one file are kept up to this length when packed, whatever the file's, ...
 const STATE_LEN_SMALL_BYTES: usize = 64 * 1024;
 /// ... up to this share of the file, and never beyond the last.
 const STATE_SHARE_MAX: u64 = 20;
 const STATE_LEN_MAX_BYTES: usize = 64 << 20;
+/// Fast rather than small.
+const PACKING_LEVEL: i32 = 1;
 
 /// Aggregates whose state depends on the set of its inputs alone.
 const AGGREGATES: [&str; 20] = [
@@ -507,7 +509,7 @@ impl Task {
     }
 
     fn load(&self, key: &str) -> Option<Vec<RecordBatch>> {
-        let bytes = self.fragments.store.load(key)?;
+        let bytes = zstd::decode_all(self.fragments.store.load(key)?.as_slice()).ok()?;
         let reader = StreamReader::try_new(bytes.as_slice(), None).ok()?;
         (reader.schema() == self.schema)
             .then(|| reader.collect::<Result<Vec<_>, _>>().ok())
@@ -519,7 +521,7 @@ impl Task {
         let share = usize::try_from(file_len / STATE_SHARE_MAX).unwrap_or(usize::MAX);
         let len_max = share.clamp(STATE_LEN_SMALL_BYTES, STATE_LEN_MAX_BYTES);
         let len: usize = states.iter().map(RecordBatch::get_array_memory_size).sum();
-        if len > 2 * len_max.max(STATE_LEN_SMALL_BYTES * 16) {
+        if len > STATE_LEN_MAX_BYTES {
             return;
         }
         let mut bytes = Vec::new();
@@ -527,8 +529,11 @@ impl Task {
             states.iter().try_for_each(|batch| writer.write(batch))?;
             writer.finish()
         });
-        if written.is_ok() && bytes.len() <= len_max {
-            let _ = self.fragments.store.keep(key, &bytes);
+        // Sketches of few values are mostly zeros.
+        let packed =
+            zstd::encode_all(bytes.as_slice(), PACKING_LEVEL).ok().filter(|_| written.is_ok());
+        if let Some(packed) = packed.filter(|packed| packed.len() <= len_max) {
+            let _ = self.fragments.store.keep(key, &packed);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -62,21 +63,22 @@ pub fn runtime(
     Ok((runtime, folder))
 }
 
-/// The folder that this process spills into; made when it is needed, and gone with its last user.
+/// The folder that an engine spills into: `swath-spill-PROCESS-NUMBER`, gone with the engine.
 #[derive(Debug)]
 pub struct SpillFolder(PathBuf);
 
 impl SpillFolder {
     /// The folder below `parent`, from which what dead processes left is swept.
     fn below(parent: &Path) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         sweep(parent);
-        SpillFolder(parent.join(format!("{SPILL_PREFIX}{}", std::process::id())))
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        SpillFolder(parent.join(format!("{SPILL_PREFIX}{}-{number}", std::process::id())))
     }
 }
 
 impl Drop for SpillFolder {
     fn drop(&mut self) {
-        // Another engine of this process may still have files in it.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
@@ -86,7 +88,9 @@ fn sweep(parent: &Path) {
     let Ok(listing) = std::fs::read_dir(parent) else { return };
     for entry in listing.flatten() {
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(SPILL_PREFIX)?.parse().ok());
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(SPILL_PREFIX)?.split('-').next()?.parse().ok());
         if number.is_some_and(|number: u32| !is_running(number)) {
             // Another process may be sweeping too.
             let _ = std::fs::remove_dir_all(entry.path());
@@ -108,8 +112,8 @@ mod tests {
     #[test]
     fn what_dead_processes_left_is_swept() {
         let dir = tempfile::tempdir().expect("dir");
-        let own = dir.path().join(format!("{SPILL_PREFIX}{}", std::process::id()));
-        let dead = dir.path().join("swath-spill-999999999");
+        let own = dir.path().join(format!("{SPILL_PREFIX}{}-0", std::process::id()));
+        let dead = dir.path().join("swath-spill-999999999-1");
         let other = dir.path().join("swath-spill-notes");
         for folder in [&dead, &own, &other] {
             std::fs::create_dir_all(folder.join("inner")).expect("made");

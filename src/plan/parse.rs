@@ -1,5 +1,7 @@
 //! Parsing: text into statements, with the place of a mistake.
 
+use std::borrow::Cow;
+
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
@@ -47,12 +49,58 @@ pub enum ExplainView {
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let dialect = GenericDialect {};
     check_chains(sql)?;
-    DFParserBuilder::new(sql)
+    let sql = with_copy_options(sql);
+    DFParserBuilder::new(sql.as_ref())
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(Error::from(error)))
+}
+
+/// `COPY ... TO 'file' (FORMAT parquet)`, as PostgreSQL and DuckDB write it, with the word OPTIONS that
+/// the parser wants before the parenthesis.
+fn with_copy_options(sql: &str) -> Cow<'_, str> {
+    let dialect = GenericDialect {};
+    // What cannot be cut into tokens is the parser's to report.
+    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize_with_location() else {
+        return Cow::Borrowed(sql);
+    };
+    let tokens: Vec<_> =
+        tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
+    let is_word = |token: &Token, wanted: Keyword| matches!(token, Token::Word(word) if word.keyword == wanted);
+    let mut in_copy = false;
+    let mut text = Cow::Borrowed(sql);
+    // From the end, so that earlier places stay where they are.
+    let mut places = Vec::new();
+    for (idx, found) in tokens.iter().enumerate() {
+        let is_first = idx == 0 || tokens[idx - 1].token == Token::SemiColon;
+        in_copy = if is_first { is_word(&found.token, Keyword::COPY) } else { in_copy };
+        let opens = in_copy
+            && found.token == Token::LParen
+            && idx >= 2
+            && matches!(tokens[idx - 1].token, Token::SingleQuotedString(_))
+            && is_word(&tokens[idx - 2].token, Keyword::TO);
+        if opens {
+            places.push(found.span.start);
+        }
+    }
+    for place in places.into_iter().rev() {
+        if let Some(at) = offset_of(&text, place.line, place.column) {
+            text.to_mut().insert_str(at, "OPTIONS ");
+        }
+    }
+    text
+}
+
+/// The offset of a line and a column, both counted from 1.
+fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
+    let line_start = match line.checked_sub(2) {
+        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
+        None => 0,
+    };
+    let (at, _) = text[line_start..].char_indices().nth(usize::try_from(column).ok()? - 1)?;
+    Some(line_start + at)
 }
 
 fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {
@@ -263,6 +311,24 @@ mod tests {
         assert!(!is_complete("SELECT 1 -- a;"));
         assert!(!is_complete("SELECT 1 /* ; */"));
         assert!(is_complete("  "));
+    }
+
+    #[test]
+    fn copy_takes_options_as_others_write_them() {
+        let copy = |sql: &str| {
+            let Ok(mut parsed) = parse(sql) else { panic!("{sql}: {:?}", parse(sql)) };
+            parsed.remove(0).statement.to_string()
+        };
+        let plain = copy("COPY (SELECT 1) TO 'a' OPTIONS (format 'parquet')");
+        assert_eq!(
+            copy("COPY (SELECT 1) TO 'a' (FORMAT parquet)").to_lowercase(),
+            plain.to_lowercase()
+        );
+        assert!(copy("-- ä\nCOPY t\nTO 'a'\n(FORMAT csv);").contains("OPTIONS"));
+        assert_eq!(
+            with_copy_options("SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)"),
+            "SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)"
+        );
     }
 
     #[test]
