@@ -38,6 +38,24 @@ fn statements_span_lines_and_commands_do_not() {
 }
 
 #[test]
+fn tab_completes_paths_and_columns() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell(state.path(), "xterm", 60_000);
+    shell.send("SELECT * FROM 'testdata/traps/zer\t;\n").expect("takes keys");
+    shell.exp_string("rows").expect("the file is found");
+    shell
+        .send("SELECT max(l_quant\t) AS m FROM 'testdata/tpch/lineitem.csv';\n")
+        .expect("takes keys");
+    shell.exp_string("no column named `l_quant`").expect("nothing is known of what comes behind");
+    shell
+        .send("SELECT l_returnflag FROM 'testdata/tpch/lineitem.csv' ORDER BY l_ret\t LIMIT 1;\n")
+        .expect("keys");
+    shell.exp_string("1 row").expect("the column is found");
+    shell.send(".qu\t\n").expect("takes keys");
+    shell.exp_eof().expect("the end");
+}
+
+#[test]
 fn ctrl_c_stops_the_statement_and_not_the_shell() {
     let state = tempfile::tempdir().expect("dir");
     let mut shell = shell(state.path(), "xterm", 5_000);

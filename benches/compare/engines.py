@@ -106,7 +106,8 @@ def chdb(question, tables, threads):
     if threads:
         settings += (", " if settings else " SETTINGS ") + f"max_threads = {threads}"
     text = str(chdb.query(sql + settings, "CSV"))
-    return list(csv.reader(io.StringIO(text)))
+    # The setting is for what it writes as well.
+    return list(csv.reader(io.StringIO(text), delimiter=question.delimiter))
 
 
 def datafusion(question, tables, threads):

@@ -52,7 +52,7 @@ def h2o():
         return grouped.select(pl.len().alias("n"), pl.col("r").sum())
 
     median = digest("SELECT median(v3) AS m, stddev(v3) AS s FROM {t} GROUP BY id4, id5", "m", "s")
-    exact = median.replace("median(", "medianExact(").replace("stddev(", "stddevSamp(")
+    exact = median.replace("median(", "quantileExactInclusive(0.5)(").replace("stddev(", "stddevSamp(")
     best = (
         "SELECT v3 FROM (SELECT id6, v3, row_number() OVER (PARTITION BY id6 ORDER BY v3 DESC) AS k"
         " FROM {t}) AS ranked WHERE k <= 2"

@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -368,6 +368,35 @@ impl Session {
         }
         names.sort();
         names
+    }
+
+    /// Names of all functions, sorted.
+    pub fn function_names(&self) -> Vec<String> {
+        let state = self.shared.context.state();
+        let scalars = state.scalar_functions().keys();
+        let aggregates = state.aggregate_functions().keys();
+        let mut names: Vec<String> =
+            scalars.chain(aggregates).chain(state.window_functions().keys()).cloned().collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The columns of what stands in a FROM, such as `'data/sales'` or a table's name; none if it
+    /// cannot be read.
+    pub fn column_names(&self, source: &str) -> Vec<String> {
+        let parsed = self.parse(&format!("SELECT * FROM {source} LIMIT 0"));
+        let answer = parsed.ok().and_then(|mut statements| {
+            self.run(&statements.pop()?, &Params::new(), &Handle::default()).ok()
+        });
+        answer.map_or_else(Vec::new, |answer| {
+            answer.schema().fields().iter().map(|field| field.name().clone()).collect()
+        })
+    }
+
+    /// What `~` stands for in locations.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.places().home.clone()
     }
 
     /// Makes a name for a location, as `CREATE VIEW name AS SELECT * FROM 'location'` does.

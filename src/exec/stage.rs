@@ -106,6 +106,9 @@ impl Measured {
         seconds.sort_by(f64::total_cmp);
         let slowest = *seconds.last()?;
         let median = seconds[(seconds.len() - 1) / 2];
-        (seconds.len() > 1 && median > 0.0).then(|| slowest / median)
+        // Below that it is chance.
+        const WORTH_SAYING_SECONDS: f64 = 0.01;
+        (seconds.len() > 1 && median > 0.0 && slowest > WORTH_SAYING_SECONDS)
+            .then(|| slowest / median)
     }
 }

@@ -31,6 +31,11 @@ use crate::exec::stage::Scan;
 use crate::formats::source::{FilePlan, SkippedRanges};
 use crate::units::{show_bytes, show_count};
 
+/// How DataFusion shows a filter that another operator has not set yet.
+const NO_FILTER_YET: &str = "DynamicFilter [ empty ]";
+/// Lists of keys in filters that joins set may be long.
+const FILTER_CHARS_MAX: usize = 160;
+
 /// Draws a plan.
 pub fn draw(plan: &Arc<dyn ExecutionPlan>) -> String {
     let mut text = String::new();
@@ -129,7 +134,7 @@ fn describe_aggregate(aggregate: &AggregateExec) -> String {
         AggregateMode::Single | AggregateMode::SinglePartitioned => "in one phase",
         AggregateMode::PartialReduce => "partial, reduced",
     };
-    let values: Vec<_> = aggregate.aggr_expr().iter().map(|expr| expr.name().to_string()).collect();
+    let values: Vec<_> = aggregate.aggr_expr().iter().map(|expr| unindexed(expr.name())).collect();
     let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(_, name)| name.clone()).collect();
     let values = if values.is_empty() { "distinct".to_string() } else { values.join(", ") };
     if keys.is_empty() {
@@ -188,7 +193,11 @@ fn describe_scan(config: &FileScanConfig) -> String {
         let _ = write!(text, "; {} of {} ranges skipped as known", skipped.count, skipped.total);
     }
     if let Some(filter) = config.file_source().filter() {
-        let _ = write!(text, "; filter {}", unindexed(&filter.to_string()));
+        let filter = unindexed(&filter.to_string());
+        // What a join or a sort will find out is not known yet.
+        if filter != NO_FILTER_YET {
+            let _ = write!(text, "; filter {}", shorten(&filter));
+        }
     }
     if let Some(limit) = config.limit {
         let _ = write!(text, "; limit {limit}");
@@ -204,7 +213,15 @@ pub(super) fn join(exprs: &[Arc<dyn datafusion::physical_expr::PhysicalExpr>]) -
     texts.join(", ")
 }
 
-/// Drops the column numbers that DataFusion prints: `region@0` is `region`.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(FILTER_CHARS_MAX) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// Drops the column numbers that DataFusion prints: `region@0` is `region`; and what it makes of
+/// `count(*)`.
 pub(super) fn unindexed(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -217,5 +234,5 @@ pub(super) fn unindexed(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown
+    shown.replace("count(Int64(1))", "count(*)")
 }

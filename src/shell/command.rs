@@ -31,6 +31,11 @@ const COMMANDS: [(&str, &str, &str); 9] = [
     (".quit", "", "leaves, as Ctrl-D does"),
 ];
 
+/// The names of all commands.
+pub(super) fn names() -> Vec<&'static str> {
+    COMMANDS.iter().map(|(name, ..)| *name).collect()
+}
+
 impl Shell<'_> {
     pub(super) fn command(&mut self, line: &str) -> Outcome {
         let line = line.trim_end_matches(';').trim_end();

@@ -1,13 +1,16 @@
-//! Input: when a line is complete. A statement ends with `;`, a dot-command with its line.
+//! Input: when a line is complete, and what may complete it. A statement ends with `;`, a dot-command
+//! with its line.
 
 use rustyline::completion::Completer;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Helper, Result};
+use rustyline::{Context, Helper, Result};
 
-/// Tells rustyline whether more lines must follow.
-pub(super) struct Statements;
+use super::complete::Completion;
+
+/// Tells rustyline whether more lines must follow, and what Tab offers.
+pub(super) struct Statements(pub(super) Completion);
 
 impl Validator for Statements {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
@@ -19,6 +22,15 @@ impl Validator for Statements {
 
 impl Completer for Statements {
     type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _context: &Context<'_>,
+    ) -> Result<(usize, Vec<String>)> {
+        Ok(self.0.candidates(line, position))
+    }
 }
 
 impl Hinter for Statements {

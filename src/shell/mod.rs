@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the shell talks to its user")]
 
 mod command;
+mod complete;
 mod input;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use self::command::Outcome;
+use self::complete::Completion;
 use self::input::Statements;
 use crate::console::{Failure, Interrupt, Job, Settings};
 use crate::engine::{Engine, Session};
@@ -45,7 +47,8 @@ pub fn run(
         .build();
     let mut editor: Editor<Statements, DefaultHistory> =
         Editor::with_config(config).map_err(terminal)?;
-    editor.set_helper(Some(Statements));
+    let completion = Completion::new(shell.session.clone(), command::names());
+    editor.set_helper(Some(Statements(completion)));
     if let Some(path) = &history {
         // No history yet is no error.
         let _ = editor.load_history(path);
