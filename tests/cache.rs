@@ -65,6 +65,13 @@ fn later_statements_count_and_skip_by_what_earlier_ones_showed() {
         ),
         format!("SELECT sum(mostly), count(*) FROM '{file}' WHERE id > 200000"),
         format!("SELECT max(file_row_number) FROM '{file}' WHERE id = 240000"),
+        // Nothing of the file need be read, whatever stands above.
+        format!("SELECT day, count(*) FROM '{file}' WHERE id < 0 GROUP BY day ORDER BY day"),
+        format!(
+            "SELECT a.id FROM '{file}' a JOIN '{file}' b ON a.id = b.id WHERE a.id < 0 AND b.id < 0"
+        ),
+        format!("SELECT id, row_number() OVER (ORDER BY id) FROM '{file}' WHERE id < 0"),
+        format!("SELECT sum(number), min(word) FROM '{file}' WHERE id < 0"),
     ];
     let plain = Engine::open().expect("opens");
     let expected: Vec<String> = questions.iter().map(|sql| answer(&plain, sql)).collect();
@@ -77,6 +84,7 @@ fn later_statements_count_and_skip_by_what_earlier_ones_showed() {
             }
         }
     }
+    let plain_in_two = Engine::builder().threads(2).build().expect("opens");
     let engine = engine(&cache, |builder| builder.threads(2));
     let plan = |sql: &str| engine.query(&format!("EXPLAIN {sql}")).expect("plans").to_string();
     assert!(!plan(&questions[0]).contains("Scan"), "{}", plan(&questions[0]));
@@ -85,6 +93,9 @@ fn later_statements_count_and_skip_by_what_earlier_ones_showed() {
         assert!(plan(question).contains("ranges skipped"), "{}", plan(question));
     }
     assert!(!plan(&questions[5]).contains("Scan"), "{}", plan(&questions[5]));
+    // What is known of a file does not change how long it is.
+    let whole = format!("EXPLAIN SELECT id FROM '{file}'");
+    assert_eq!(answer(&engine, &whole), answer(&plain_in_two, &whole));
     // A column with a word read as NULL is read again, because that is a note.
     let noted = answer(&engine, &format!("SELECT sum(mostly) FROM '{file}'"));
     assert!(noted.contains("`NA`"), "{noted}");
@@ -120,6 +131,12 @@ fn widened_types_are_known_to_the_next_process() {
     assert_eq!(first.to_string(), second.to_string());
     assert!(first.notes().iter().any(|note| note.message.contains("read wider")));
     assert!(second.notes().is_empty(), "{:?}", second.notes());
+    // A sample of all rows sees it beforehand.
+    let call = format!("read_csv('{}', sample_size => -1)", path.display());
+    let plain = Engine::open().expect("opens");
+    let third = plain.query(&format!("SELECT min(a) FROM {call}")).expect("answers");
+    assert_eq!(first.batches(), third.batches());
+    assert!(third.notes().is_empty(), "{:?}", third.notes());
 }
 
 /// What gives a note is never counted from memory.

@@ -118,7 +118,7 @@ fn column_statistics(
     // A range without rows says nothing, and spoils nothing.
     let mut filled = ranges.iter().filter(|range| range.row_count > 0);
     let first = of(filled.next()?)?;
-    let all = filled.try_fold(first, |joined, range| joined.merge(of(range)?))?;
+    let all = filled.try_fold(first, |joined, range| Some(joined.merge(of(range)?)))?;
     let (low, high) = all.scalars(data_type)?;
     Some(ColumnStatistics {
         null_count: Precision::Exact(all.null_count as usize),

@@ -228,19 +228,10 @@ impl DatasetTable {
             .iter()
             .map(|file| {
                 let statistics = self.file_statistics(file, &file_schema);
-                let mut planned = self.plan_file(
-                    file,
-                    FilePlan {
-                        file: Arc::clone(&file.source),
-                        layout: file.layout.clone()?,
-                        piece: None,
-                        learner: None,
-                        skipped_ranges: SkippedRanges::default(),
-                        statistics: statistics.clone().map(Arc::new),
-                        dataset_file_count: self.dataset.files.len(),
-                    },
-                );
-                planned.statistics = statistics.map(Arc::new);
+                let statistics = statistics.map(Arc::new);
+                let plan = FilePlan { statistics: statistics.clone(), ..self.plan_of(file)? };
+                let mut planned = self.plan_file(file, plan);
+                planned.statistics = statistics;
                 Ok(planned)
             })
             .collect::<Result<Vec<_>>>()?;
@@ -261,14 +252,11 @@ impl DatasetTable {
     /// Row count, minima and maxima of a Parquet file with its partition values.
     fn file_statistics(&self, file: &DatasetFile, file_schema: &SchemaRef) -> Option<Statistics> {
         let layout = file.layout.as_ref().ok()?;
-        let mut statistics = layout.parquet.as_ref()?.statistics(file_schema)?;
-        let constants = self.constants_of(file);
-        statistics
-            .column_statistics
-            .extend(constants.into_iter().map(|value| constant(value, statistics.num_rows)));
-        Some(statistics)
+        let statistics = layout.parquet.as_ref()?.statistics(file_schema)?;
+        Some(self.with_constants(file, statistics))
     }
 
+    /// A scan over files that are read as rows; None if nothing of them need be read.
     fn row_scan(
         &self,
         files: &[&DatasetFile],
@@ -276,7 +264,7 @@ impl DatasetTable {
         limit: Option<usize>,
         task_count: usize,
         skipper: Option<&Skipper>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let mut fields = file_fields(&self.dataset.columns);
         let mut wanted: Vec<Wanted> =
             self.dataset.columns.iter().cloned().map(Wanted::Column).collect();
@@ -300,6 +288,9 @@ impl DatasetTable {
                 .extend(reading.learned().map(|learned| self.learned_statistics(file, &learned)));
             planned.extend(self.plan_rows(file, &reading, projection, piece_len)?);
         }
+        if planned.is_empty() {
+            return Ok(None);
+        }
         // What is known of some files says nothing of all of them.
         let statistics = (statistics.len() == files.len() && !self.dataset.options.file_row_number)
             .then(|| Statistics::try_merge_iter(&statistics, schema.table_schema()).ok())
@@ -308,18 +299,22 @@ impl DatasetTable {
         let notes = self.dataset.notes.clone();
         let options = &self.dataset.options.format.csv;
         let source = RowSource::new(self.dataset.id, schema, wanted, label, options, notes);
-        self.scan_of(Arc::new(source), deal(planned, task_count), projection, limit, statistics)
+        let groups = deal(planned, task_count);
+        self.scan_of(Arc::new(source), groups, projection, limit, statistics).map(Some)
     }
 
     /// Exact statistics of what is read of a file, with its partition values.
     fn learned_statistics(&self, file: &DatasetFile, learned: &Learned) -> Statistics {
         let columns = self.dataset.columns.iter();
         let columns = columns.map(|column| (column.name.as_str(), &column.data_type));
-        let mut statistics = skip::statistics(learned, columns);
-        let constants = self.constants_of(file);
-        statistics
-            .column_statistics
-            .extend(constants.into_iter().map(|value| constant(value, statistics.num_rows)));
+        self.with_constants(file, skip::statistics(learned, columns))
+    }
+
+    /// Statistics of a file's own columns, and of those whose value is the same throughout it.
+    fn with_constants(&self, file: &DatasetFile, mut statistics: Statistics) -> Statistics {
+        let row_count = statistics.num_rows;
+        let constants = self.constants_of(file).into_iter();
+        statistics.column_statistics.extend(constants.map(|value| constant(value, row_count)));
         statistics
     }
 
@@ -336,7 +331,8 @@ impl DatasetTable {
         let splits = match (&layout.csv, reading) {
             (_, Reading::Nothing) => return Ok(Vec::new()),
             (Some(csv), Reading::Ranges { learned, survivors }) => {
-                let pieces = known_pieces(learned, survivors, piece_len);
+                let len = file.source.identity.len;
+                let pieces = known_pieces(learned, survivors, piece_len, len);
                 Some(Splits::known(Arc::clone(&file.source), csv.dialect.clone(), pieces))
             }
             (Some(csv), _) if self.is_cut(file, &layout) => {
@@ -353,13 +349,10 @@ impl DatasetTable {
             _ => None,
         };
         let plan = FilePlan {
-            file: Arc::clone(&file.source),
-            layout,
-            piece: None,
             learner,
             skipped_ranges: reading.skipped(),
             statistics: reading.whole().map(|whole| Arc::new(self.learned_statistics(file, whole))),
-            dataset_file_count: self.dataset.files.len(),
+            ..self.plan_of(file)?
         };
         let Some(splits) = splits.map(Arc::new) else {
             return Ok(vec![self.plan_file(file, plan)]);
@@ -412,6 +405,19 @@ impl DatasetTable {
                 .filter_map(|&idx| columns.get(idx))
                 .any(|column| learner.wants(column));
         is_of_use.then(|| Arc::new(learner))
+    }
+
+    /// All of a file, of which nothing is known and nothing will be learned.
+    fn plan_of(&self, file: &DatasetFile) -> Result<FilePlan> {
+        Ok(FilePlan {
+            file: Arc::clone(&file.source),
+            layout: file.layout.clone()?,
+            piece: None,
+            learner: None,
+            skipped_ranges: SkippedRanges::default(),
+            statistics: None,
+            dataset_file_count: self.dataset.files.len(),
+        })
     }
 
     fn plan_file(&self, file: &DatasetFile, plan: FilePlan) -> PartitionedFile {
@@ -489,7 +495,12 @@ impl Reading {
 }
 
 /// Surviving ranges that follow each other, as pieces of about this length.
-fn known_pieces(learned: &Learned, survivors: &[bool], piece_len: u64) -> Vec<(u64, u64)> {
+fn known_pieces(
+    learned: &Learned,
+    survivors: &[bool],
+    piece_len: u64,
+    file_len: u64,
+) -> Vec<(u64, u64)> {
     let len_max = piece_len.div_ceil(RANGE_LEN_BYTES);
     let mut pieces: Vec<(u64, u64)> = Vec::new();
     let mut len = 0;
@@ -498,7 +509,7 @@ fn known_pieces(learned: &Learned, survivors: &[bool], piece_len: u64) -> Vec<(u
             len = 0;
             continue;
         }
-        let end = (idx as u64 + 1) * RANGE_LEN_BYTES;
+        let end = ((idx as u64 + 1) * RANGE_LEN_BYTES).min(file_len);
         match pieces.last_mut() {
             Some(piece) if len > 0 && len < len_max => piece.1 = end,
             _ => {
@@ -645,7 +656,9 @@ impl TableProvider for DatasetTable {
             // The scan whose files come first stands first, as far as two scans can keep the order.
             let rows_first =
                 parquet.first().is_none_or(|first| rows[0].source.name < first.source.name);
-            scans.insert(if rows_first { 0 } else { scans.len() }, scan);
+            if let Some(scan) = scan {
+                scans.insert(if rows_first { 0 } else { scans.len() }, scan);
+            }
         }
         match scans.len() {
             0 => {

@@ -51,8 +51,19 @@ pub struct ColumnBounds {
     pub data_type: String,
     /// Rows without a value.
     pub null_count: u64,
-    /// None if there is no value.
-    pub bounds: Option<(Bound, Bound)>,
+    /// Between what its values lie.
+    pub extent: Extent,
+}
+
+/// Between what the values of a column lie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Extent {
+    /// There is no value.
+    Empty,
+    /// The smallest and the largest value.
+    Between(Bound, Bound),
+    /// Bounds cannot be kept: long texts, NaN, types without an order of their own.
+    Unknown,
 }
 
 /// A value that JSON keeps exactly.
@@ -88,57 +99,28 @@ pub fn range_count(file_len_bytes: u64) -> usize {
 }
 
 impl ColumnBounds {
-    /// The bounds of an array; None where they cannot be kept.
-    fn of(array: &ArrayRef) -> Option<Self> {
-        let bounds = match array.data_type() {
-            _ if array.null_count() == array.len() => None,
-            DataType::Int64 => Some(integers::<Int64Type>(array)?),
-            DataType::Date32 => Some(integers::<Date32Type>(array)?),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Some(integers::<TimestampMicrosecondType>(array)?)
-            }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                Some(integers::<TimestampNanosecondType>(array)?)
-            }
-            DataType::Float64 => {
-                let doubles = array.as_primitive::<Float64Type>();
-                let (low, high) = (min(doubles)?, max(doubles)?);
-                // NaN has no place among bounds.
-                if low.is_nan() || high.is_nan() {
-                    return None;
-                }
-                Some((Bound::Double(low.to_bits()), Bound::Double(high.to_bits())))
-            }
-            DataType::Decimal128(..) => {
-                let decimals = array.as_primitive::<Decimal128Type>();
-                let bound = |number: i128| Bound::Decimal(number.to_string());
-                Some((bound(min(decimals)?), bound(max(decimals)?)))
-            }
-            DataType::Utf8View => {
-                let texts = array.as_string_view();
-                let (low, high) = (min_string_view(texts)?, max_string_view(texts)?);
-                if low.len().max(high.len()) > BOUND_LEN_MAX_BYTES {
-                    return None;
-                }
-                Some((Bound::Text(low.into()), Bound::Text(high.into())))
-            }
-            _ => return None,
+    fn of(array: &ArrayRef) -> Self {
+        let extent = if array.null_count() == array.len() {
+            Extent::Empty
+        } else {
+            bounds_of(array).map_or(Extent::Unknown, |(low, high)| Extent::Between(low, high))
         };
         let null_count = array.null_count() as u64;
-        Some(ColumnBounds { data_type: array.data_type().to_string(), null_count, bounds })
+        ColumnBounds { data_type: array.data_type().to_string(), null_count, extent }
     }
 
-    /// Joins the bounds of two stretches of one column.
-    pub fn merge(self, other: Self) -> Option<Self> {
-        let bounds = match (self.bounds, other.bounds) {
-            (None, bounds) | (bounds, None) => bounds,
-            (Some((low, high)), Some((other_low, other_high))) => Some((
-                if other_low.is_below(&low)? { other_low } else { low },
-                if high.is_below(&other_high)? { other_high } else { high },
-            )),
+    /// Joins what is known of two stretches of one column.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        let extent = match (self.extent, other.extent) {
+            (Extent::Empty, extent) | (extent, Extent::Empty) => extent,
+            (Extent::Between(low, high), Extent::Between(other_low, other_high)) => {
+                joined((low, high), (other_low, other_high)).unwrap_or(Extent::Unknown)
+            }
+            _ => Extent::Unknown,
         };
         let null_count = self.null_count + other.null_count;
-        Some(ColumnBounds { data_type: self.data_type, null_count, bounds })
+        ColumnBounds { data_type: self.data_type, null_count, extent }
     }
 
     /// The bounds as values of this type, if they are of it; NULLs where there is no value.
@@ -146,14 +128,54 @@ impl ColumnBounds {
         if self.data_type != data_type.to_string() {
             return None;
         }
-        match &self.bounds {
-            Some((low, high)) => Some((low.scalar(data_type)?, high.scalar(data_type)?)),
-            None => {
+        match &self.extent {
+            Extent::Between(low, high) => Some((low.scalar(data_type)?, high.scalar(data_type)?)),
+            Extent::Empty => {
                 let null = ScalarValue::try_from(data_type).ok()?;
                 Some((null.clone(), null))
             }
+            Extent::Unknown => None,
         }
     }
+}
+
+/// The smallest and the largest value of an array that has some; None where they cannot be kept.
+fn bounds_of(array: &ArrayRef) -> Option<(Bound, Bound)> {
+    match array.data_type() {
+        DataType::Int64 => integers::<Int64Type>(array),
+        DataType::Date32 => integers::<Date32Type>(array),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            integers::<TimestampMicrosecondType>(array)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => integers::<TimestampNanosecondType>(array),
+        DataType::Float64 => {
+            let doubles = array.as_primitive::<Float64Type>();
+            let (low, high) = (min(doubles)?, max(doubles)?);
+            // NaN has no place among bounds.
+            (!low.is_nan() && !high.is_nan())
+                .then(|| (Bound::Double(low.to_bits()), Bound::Double(high.to_bits())))
+        }
+        DataType::Decimal128(..) => {
+            let decimals = array.as_primitive::<Decimal128Type>();
+            let bound = |number: i128| Bound::Decimal(number.to_string());
+            Some((bound(min(decimals)?), bound(max(decimals)?)))
+        }
+        DataType::Utf8View => {
+            let texts = array.as_string_view();
+            let (low, high) = (min_string_view(texts)?, max_string_view(texts)?);
+            (low.len().max(high.len()) <= BOUND_LEN_MAX_BYTES)
+                .then(|| (Bound::Text(low.into()), Bound::Text(high.into())))
+        }
+        _ => None,
+    }
+}
+
+/// The bounds of two pairs; None if they are of different kinds.
+fn joined(one: (Bound, Bound), other: (Bound, Bound)) -> Option<Extent> {
+    Some(Extent::Between(
+        if other.0.is_below(&one.0)? { other.0 } else { one.0 },
+        if one.1.is_below(&other.1)? { other.1 } else { one.1 },
+    ))
 }
 
 fn integers<T>(array: &ArrayRef) -> Option<(Bound, Bound)>
@@ -248,12 +270,9 @@ impl Learner {
     pub fn wants(&self, column: &ColumnSpec) -> bool {
         let (lower, data_type) = (column.name.to_lowercase(), column.data_type.to_string());
         self.known.as_ref().is_none_or(|known| {
-            let of = |range: &LearnedRange| range.columns.get(&lower).cloned();
-            known
-                .ranges
-                .iter()
-                .filter(|range| range.row_count > 0)
-                .any(|range| of(range).is_none_or(|bounds| bounds.data_type != data_type))
+            known.ranges.iter().filter(|range| range.row_count > 0).any(|range| {
+                range.columns.get(&lower).is_none_or(|bounds| bounds.data_type != data_type)
+            })
         })
     }
 
@@ -341,12 +360,10 @@ impl RangeWalk {
     pub(crate) fn observe(&mut self, column_idx: usize, array: &ArrayRef) {
         let Some(bounds) = &mut self.columns[column_idx] else { return };
         let found = ColumnBounds::of(array);
-        let merged = match (bounds.take(), found) {
-            (None, found) => found,
-            (Some(before), Some(found)) => before.merge(found),
-            (Some(_), None) => None,
-        };
-        self.columns[column_idx] = merged.map(Some);
+        *bounds = Some(match bounds.take() {
+            None => found,
+            Some(before) => before.merge(found),
+        });
     }
 
     /// Ends the ranges before the one that holds `offset`, where the next record begins.
