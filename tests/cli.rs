@@ -275,6 +275,22 @@ fn a_closed_pipe_ends_quietly() {
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A statement may begin with a comment, and a flag's statement may span lines.
+#[test]
+fn statements_of_several_lines_are_told_from_flags() {
+    let csv = |statement: &str| swath(&["--format", "csv", statement]).show();
+    insta::assert_snapshot!(csv("-- all = of it\nSELECT 1 AS a"), @r"
+    a
+    1
+    exit 0
+    ");
+    insta::assert_snapshot!(csv("--command=SELECT 1 AS a,\n2 AS b"), @r"
+    a,b
+    1,2
+    exit 0
+    ");
+}
+
 /// Options of reading may be flags, for all files at once.
 #[test]
 fn flags_say_how_csv_is_written() {

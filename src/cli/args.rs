@@ -122,11 +122,13 @@ fn given(matches: &ArgMatches) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// A statement that begins with a comment is no flag.
+/// A statement that begins with a comment is no flag; `--command=SELECT` is one, on any number of
+/// lines.
 fn escaped(argument: OsString) -> OsString {
-    let is_comment = argument
-        .to_str()
-        .is_some_and(|text| text.strip_prefix("--").is_some_and(|rest| rest.contains('\n')));
+    let first_line = argument.to_str().and_then(|text| text.strip_prefix("--")?.split_once('\n'));
+    let is_comment = first_line.is_some_and(|(line, _)| {
+        line.split_once('=').is_none_or(|(name, _)| name.contains(char::is_whitespace))
+    });
     if !is_comment {
         return argument;
     }
