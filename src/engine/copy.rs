@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::parser::{CopyToSource, CopyToStatement, Statement as DfStatement};
-use datafusion::sql::sqlparser::ast::{Ident, Statement as SqlStatement, Value};
+use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, Value};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
@@ -60,19 +60,13 @@ impl Target {
             None => Format::of_path(&path)?,
         };
         let query = match &copy.source {
-            CopyToSource::Query(query) => query.clone(),
+            CopyToSource::Query(query) => {
+                DfStatement::Statement(Box::new(SqlStatement::Query(query.clone())))
+            }
             CopyToSource::Relation(name) => {
-                let sql = format!("SELECT * FROM {name}");
-                match crate::plan::parse::parse(&sql)?.remove(0).statement {
-                    DfStatement::Statement(statement) => match *statement {
-                        SqlStatement::Query(query) => query,
-                        _ => return Err(not_a_table(name.0.last().and_then(|n| n.as_ident()))),
-                    },
-                    _ => return Err(not_a_table(None)),
-                }
+                crate::plan::parse::parse(&format!("SELECT * FROM {name}"))?.remove(0).statement
             }
         };
-        let query = DfStatement::Statement(Box::new(SqlStatement::Query(query)));
         Ok((Target { path, format }, query))
     }
 
@@ -144,11 +138,6 @@ impl Target {
 enum Part {
     Rows(RecordBatch),
     End,
-}
-
-fn not_a_table(name: Option<&Ident>) -> Error {
-    let name = name.map_or_else(String::new, |name| format!(" {name}"));
-    Error::sql(format!("cannot copy{name}")).hint("COPY (SELECT ...) TO 'file.parquet'")
 }
 
 /// The schema of what COPY answers.

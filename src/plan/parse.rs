@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Error, Place, Result};
 
@@ -48,8 +48,10 @@ pub enum ExplainView {
 /// When the text is not SQL; the place is the line and column of what was unexpected.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let dialect = GenericDialect {};
-    check_chains(sql)?;
-    let sql = with_copy_options(sql);
+    // What cannot be cut into tokens is the parser's to report.
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().unwrap_or_default();
+    check_chains(&tokens)?;
+    let sql = with_copy_options(sql, &tokens);
     DFParserBuilder::new(sql.as_ref())
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
@@ -60,12 +62,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 
 /// `COPY ... TO 'file' (FORMAT parquet)`, as PostgreSQL and DuckDB write it, with the word OPTIONS that
 /// the parser wants before the parenthesis.
-fn with_copy_options(sql: &str) -> Cow<'_, str> {
-    let dialect = GenericDialect {};
-    // What cannot be cut into tokens is the parser's to report.
-    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize_with_location() else {
-        return Cow::Borrowed(sql);
-    };
+fn with_copy_options<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
     let tokens: Vec<_> =
         tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
     let is_word = |token: &Token, wanted: Keyword| matches!(token, Token::Word(word) if word.keyword == wanted);
@@ -174,15 +171,13 @@ pub fn with_stack<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Refuses chains of operators so long that their tree would exhaust the stack.
-fn check_chains(sql: &str) -> Result<()> {
-    let dialect = GenericDialect {};
-    // What cannot be cut into tokens is the parser's to report.
-    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(()) };
+fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
     // One count for each open parenthesis; a comma starts a new chain.
     let mut open: Vec<usize> = vec![0];
     let (mut deepest, mut set_operations) = (0, 0);
     let mut after_value = false;
-    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+    let tokens = tokens.iter().map(|found| &found.token);
+    for token in tokens.filter(|token| !matches!(token, Token::Whitespace(_))) {
         match token {
             Token::LParen | Token::LBracket => open.push(0),
             Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
@@ -325,10 +320,10 @@ mod tests {
             plain.to_lowercase()
         );
         assert!(copy("-- ä\nCOPY t\nTO 'a'\n(FORMAT csv);").contains("OPTIONS"));
-        assert_eq!(
-            with_copy_options("SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)"),
-            "SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)"
-        );
+        let other = "SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)";
+        let dialect = GenericDialect {};
+        let tokens = Tokenizer::new(&dialect, other).tokenize_with_location().expect("tokens");
+        assert_eq!(with_copy_options(other, &tokens), other);
     }
 
     #[test]
