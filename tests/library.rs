@@ -109,3 +109,50 @@ fn a_group_key_that_is_a_partition_key_is_not_exchanged() {
     let pruned = explain("SELECT count(product) FROM 'testdata/sales' WHERE region = 'east'");
     assert!(pruned.contains("2 of 8 files"), "{pruned}");
 }
+
+/// EXPLAIN STAGES draws where the plan is cut; measured, what each stage did; JSON tells the same.
+#[test]
+fn stages_are_drawn_measured_and_told() {
+    let engine = Engine::builder().threads(2).build().expect("opens");
+    let sql = "SELECT l_returnflag, sum(l_quantity) AS q FROM 'testdata/tpch/lineitem.csv' \
+               WHERE l_quantity > 10 GROUP BY l_returnflag ORDER BY q";
+    let show = |view: &str| engine.query(&format!("{view} {sql}")).expect("plans").to_string();
+    insta::assert_snapshot!(show("EXPLAIN STAGES"), @r"
+    Stage 1: 1 task
+      Scan csv: 1 of 1 files, 714 kB in 1 tasks; columns l_quantity, l_returnflag; filter l_quantity > 10
+      exchange: dealt into 2 tasks
+    Stage 2: 2 tasks
+      stage 1 -> Filter: l_quantity > 10 -> Aggregate (partial): sum(lineitem.l_quantity) by l_returnflag
+      exchange: hash(l_returnflag) into 2 tasks
+    Stage 3: 2 tasks
+      stage 2 -> Aggregate (final): sum(lineitem.l_quantity) by l_returnflag -> Sort: sum(lineitem.l_quantity) ASC NULLS LAST -> Project: l_returnflag, q
+      exchange: merged into 1 task by q ASC NULLS LAST
+    Stage 4: 1 task
+      stage 3
+      the answer
+    ");
+    let measured = show("EXPLAIN ANALYZE");
+    assert!(measured.contains("[6,005 rows]"), "{measured}");
+    assert!(measured.contains("Stage 4: 1 task  [3 rows"), "{measured}");
+    let told: serde_json::Value =
+        serde_json::from_str(&show("EXPLAIN (FORMAT json)")).expect("JSON");
+    assert_eq!(told["stages"][1]["exchange"]["keys"][0], "l_returnflag");
+    assert_eq!(told["stages"][0]["scans"][0]["columns"][0], "l_quantity");
+    assert_eq!(told["stages"][3]["inputs"][0], 3);
+}
+
+#[test]
+fn a_handle_tells_how_far_a_statement_has_come() {
+    let engine = Engine::builder().threads(2).build().expect("opens");
+    let handle = swath::Handle::default();
+    assert_eq!(handle.progress(), None);
+    let sql = "SELECT l_returnflag, count(*) FROM 'testdata/tpch/lineitem.csv' GROUP BY ALL";
+    let stream = engine.default_session().query_stream(sql, &params! {}, &handle);
+    stream.and_then(swath::AnswerStream::collect_all).expect("answers");
+    let progress = handle.progress().expect("it had a plan");
+    assert_eq!(progress.rows_read, 6005);
+    // All but the header.
+    assert!(progress.share().is_some_and(|share| share > 0.999), "{progress:?}");
+    assert_eq!(progress.stages_done, progress.stage_count, "{progress:?}");
+    assert_eq!(progress.tasks_done, progress.task_count, "{progress:?}");
+}

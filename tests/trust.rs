@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use swath::{Engine, ErrorKind, Place};
+use swath::{Engine, ErrorKind, Handle, Params, Place};
 
 fn engine(threads: usize) -> Engine {
     Engine::builder().threads(threads).build().expect("an engine")
@@ -184,7 +184,14 @@ fn what_does_not_fit_into_memory_goes_by_way_of_the_disk() {
             "SELECT count(*), sum(n) FROM (SELECT text, count(*) AS n FROM ({numbers}) t GROUP BY text) s"
         ),
     ] {
-        let found = small.query(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let handle = Handle::default();
+        let session = small.default_session();
+        let found = session
+            .query_stream(&sql, &Params::new(), &handle)
+            .and_then(swath::AnswerStream::collect_all)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let spilled = handle.progress().expect("it had a plan").spilled_bytes;
+        assert!(spilled > 0, "{sql} did not need the disk");
         assert_eq!(found.to_string(), large.query(&sql).expect("answers").to_string());
     }
     drop((small, large));
