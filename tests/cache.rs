@@ -151,3 +151,39 @@ fn padded_rows_are_reported_each_time() {
         assert!(answer.notes().iter().any(|note| note.message.contains("filled with NULL")));
     }
 }
+
+/// How the files of a folder are written is known to the next process; an answer does not depend on it.
+#[test]
+fn known_layouts_never_change_an_answer() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (data, cache) = (dir.path().join("data"), dir.path().join("cache"));
+    std::fs::create_dir(&data).expect("made");
+    let file = |idx: usize| data.join(format!("{idx:02}.csv"));
+    for idx in 0..40 {
+        let text = match idx {
+            7 => "a;b\n3;01.02.2024\n".to_string(),
+            9 => "a,b,later\n4,2024-01-01,x\n".to_string(),
+            20 | 21 => "a,b\n5,same\n".to_string(),
+            _ => format!("a,b\n{idx},2024-01-{:02}\n", 1 + idx % 28),
+        };
+        write_old(&file(idx), &text, 60);
+    }
+    let changes: [&dyn Fn(); 6] = [
+        &|| (),
+        &|| write_old(&file(5), "a,b\n5,2024-13-06\n", 60),
+        &|| write_old(&file(40), "a,b,new\n1.5,,y\n", 60),
+        &|| std::fs::remove_file(file(7)).expect("removed"),
+        &|| std::fs::rename(file(9), file(50)).expect("renamed"),
+        &|| write_old(&file(20), "a|b\n5|same\n", 60),
+    ];
+    let sql = format!("SELECT *, filename FROM '{}' ORDER BY filename, a", data.display());
+    for change in changes {
+        change();
+        // Old enough to be sure of.
+        std::thread::sleep(Duration::from_millis(60));
+        let expected = answer(&Engine::open().expect("opens"), &sql);
+        for _ in 0..2 {
+            assert_eq!(answer(&engine(&cache, |builder| builder), &sql), expected);
+        }
+    }
+}

@@ -20,3 +20,5 @@ mod shell;
 mod slt;
 /// Files that change, break or are cut while they are read.
 mod trust;
+/// Files that are written, and what is left when that fails.
+mod writes;

@@ -130,6 +130,7 @@ impl Job<'_> {
             }
             result => result?,
         };
+        file.check(format, row_count)?;
         file.publish()?;
         Ok(row_count)
     }

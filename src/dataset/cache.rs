@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::layouts::Kept;
 use crate::formats::csv::learned::Learned;
 use crate::formats::file::SourceFile;
 use crate::store::Store;
@@ -54,6 +55,19 @@ impl Cache {
         }
     }
 
+    /// What is known of the files of a location.
+    pub(super) fn load_layouts(&self, location: &str) -> Vec<Kept> {
+        let body = layouts_key(location).and_then(|key| self.store.load(&key));
+        body.and_then(|body| postcard::from_bytes(&body).ok()).unwrap_or_default()
+    }
+
+    /// Keeps what is known of the files of a location. Failing to is no error.
+    pub(super) fn keep_layouts(&self, location: &str, files: &[Kept]) {
+        if let (Some(key), Ok(body)) = (layouts_key(location), postcard::to_stdvec(files)) {
+            let _ = self.store.keep(&key, &body);
+        }
+    }
+
     /// Adds a text that did not fit to what is known of a file.
     pub fn keep_misfit(&self, file: &SourceFile, options: &str, column: &str, text: &str) {
         let mut entry = self.load(file, options).unwrap_or_default();
@@ -64,6 +78,11 @@ impl Cache {
 
 fn key(file: &SourceFile, options: &str) -> Option<String> {
     Some(format!("{}\n{options}", file.state_key()?))
+}
+
+/// A location may be relative to the folder that the process works in.
+fn layouts_key(location: &str) -> Option<String> {
+    Some(format!("layouts\n{}\n{location}", std::env::current_dir().ok()?.to_str()?))
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 //! ```
 //!
 //! Invariant: whatever is left out (hidden, empty, foreign files) is counted; what matches nothing
-//! is an error that names the nearest thing that exists.
+//! is an error that names the nearest thing that exists. Where swath itself writes into a folder
+//! meanwhile, the files are those before or after its commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +17,13 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::error::{Error, Place, Result};
 use crate::formats::file::{Identity, SourceFile, StreamSource};
+use crate::output::commit::State;
 
 /// More files than this in one location are most likely a mistake.
 pub const FILES_MAX: usize = 2_000_000;
 const BRACES_MAX: usize = 100_000;
+/// How often a folder is listed again because it changed meanwhile.
+const LISTINGS_MAX: usize = 100;
 
 /// The files of one location, in path order, and what was left out.
 #[derive(Debug, Default)]
@@ -28,6 +32,62 @@ pub struct Listing {
     pub files: Vec<Arc<SourceFile>>,
     /// How many entries were left out, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    folders: Folders,
+}
+
+/// The folders that were listed, as they were before.
+#[derive(Debug, Default)]
+struct Folders {
+    inodes: HashMap<PathBuf, (u64, u64)>,
+    journals: BTreeMap<PathBuf, State>,
+    /// Folders without a journal, whose files may belong to one further up.
+    above: HashSet<PathBuf>,
+}
+
+impl Folders {
+    /// Looks at a folder that is about to be listed.
+    fn look(&mut self, folder: &Path) -> std::io::Result<()> {
+        let inode = Identity::of(&fs::metadata(folder)?).inode;
+        self.inodes.insert(folder.to_path_buf(), inode);
+        if let Some(state) = State::of(folder)? {
+            self.journals.insert(folder.to_path_buf(), state);
+        }
+        Ok(())
+    }
+
+    /// Looks at the folders above one.
+    fn look_above(&mut self, path: &Path) -> std::io::Result<()> {
+        let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
+        for folder in path.ancestors().skip(1) {
+            if !self.above.insert(folder.to_path_buf()) {
+                break;
+            }
+            if let Some(state) = State::of(folder)? {
+                self.journals.insert(folder.to_path_buf(), state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all folders are as they were, so that what was found belongs together.
+    fn are_unchanged(&self) -> bool {
+        self.inodes.iter().all(|(folder, inode)| {
+            fs::metadata(folder).is_ok_and(|now| Identity::of(&now).inode == *inode)
+        }) && self
+            .journals
+            .iter()
+            .all(|(folder, state)| State::of(folder).is_ok_and(|now| now.as_ref() == Some(state)))
+    }
+
+    /// Files that are not yet part of their folder, or no more.
+    fn left_out(&self) -> HashSet<PathBuf> {
+        let mut paths = HashSet::new();
+        for (folder, state) in &self.journals {
+            let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
+            paths.extend(state.left_out().map(|path| folder.join(path)));
+        }
+        paths
+    }
 }
 
 /// Where locations are looked up.
@@ -44,7 +104,32 @@ pub struct Places {
 /// # Errors
 /// When a location matches nothing or cannot be read.
 pub fn list(locations: &[String], places: &Places) -> Result<Listing> {
-    let mut listing = Listing::default();
+    for _ in 0..LISTINGS_MAX {
+        let mut listing = Listing::default();
+        let listed = list_once(locations, places, &mut listing);
+        if !listing.folders.are_unchanged() {
+            continue;
+        }
+        listed?;
+        let left_out = listing.folders.left_out();
+        if !left_out.is_empty() {
+            listing.files.retain(|file| {
+                file.path()
+                    .and_then(|path| fs::canonicalize(path).ok())
+                    .is_none_or(|path| !left_out.contains(&path))
+            });
+        }
+        if let ([], [first, ..]) = (&listing.files[..], locations) {
+            return Err(nothing_matched(first, places, 0));
+        }
+        return Ok(listing);
+    }
+    Err(Error::data("the folder was changed again and again while it was listed")
+        .at(Place::file(locations.first().map_or("", String::as_str)))
+        .hint("run the statement again"))
+}
+
+fn list_once(locations: &[String], places: &Places, listing: &mut Listing) -> Result<()> {
     for location in locations {
         if matches!(location.as_str(), "stdin" | "-" | "/dev/stdin")
             && let Some(stdin) = &places.stdin
@@ -54,7 +139,7 @@ pub fn list(locations: &[String], places: &Places) -> Result<Listing> {
         }
         let before = (listing.files.len(), listing.skipped.values().sum::<u64>());
         for pattern in expand_braces(location)? {
-            walk_pattern(&pattern, places, &mut listing)?;
+            walk_pattern(&pattern, places, listing)?;
         }
         if listing.files.len() == before.0 {
             let skipped = listing.skipped.values().sum::<u64>() - before.1;
@@ -63,7 +148,7 @@ pub fn list(locations: &[String], places: &Places) -> Result<Listing> {
     }
     listing.files.sort_by(|a, b| a.name.cmp(&b.name));
     listing.files.dedup_by(|a, b| a.name == b.name);
-    Ok(listing)
+    Ok(())
 }
 
 /// Expands `{a,b}` and `{1..9}` (with leading zeros kept), also nested.
@@ -147,7 +232,10 @@ fn has_glob(text: &str) -> bool {
 }
 
 /// The path on disk that a location's text means, as far as it has no globs.
-fn resolve(text: &str, places: &Places) -> Result<String> {
+///
+/// # Errors
+/// When it lies where swath cannot look.
+pub fn resolve(text: &str, places: &Places) -> Result<String> {
     if let Some(rest) = text.strip_prefix("file://") {
         let path = rest.strip_prefix("localhost").unwrap_or(rest);
         return Ok(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned());
@@ -166,6 +254,11 @@ fn resolve(text: &str, places: &Places) -> Result<String> {
 
 fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result<()> {
     let path = resolve(pattern, places)?;
+    let plain = path.split_inclusive('/').take_while(|component| !has_glob(component));
+    listing
+        .folders
+        .look_above(Path::new(&plain.collect::<String>()))
+        .map_err(|error| Error::io("read the journal above", pattern, &error))?;
     // A file may really be called `a[1].csv`.
     if !has_glob(&path) || fs::symlink_metadata(&path).is_ok() {
         return walk_entry(Path::new(&path), Named::ByUser, &mut Vec::new(), listing);
@@ -269,6 +362,7 @@ fn entries(at: &Path, listing: &mut Listing) -> Result<Vec<String>> {
     let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
     let fail = |error| Error::io("read directory", &at.display().to_string(), &error);
     let mut names = Vec::new();
+    listing.folders.look(path).map_err(fail)?;
     for entry in fs::read_dir(path).map_err(fail)? {
         match entry.map_err(fail)?.file_name().into_string() {
             Ok(name) => names.push(name),

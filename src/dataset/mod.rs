@@ -9,6 +9,7 @@
 pub mod cache;
 pub mod check;
 pub mod hive;
+mod layouts;
 pub mod location;
 pub mod options;
 pub mod schema;
@@ -17,27 +18,28 @@ pub mod sniffed;
 pub mod table;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 
 use self::cache::{Cache, Entry};
 use self::hive::Partitions;
+pub use self::layouts::LayoutCache;
+use self::layouts::Layouts;
 use self::location::{Listing, Places};
 use self::options::ReadOptions;
 use self::schema::Misfits;
 use crate::error::{Error, Result};
+use crate::formats::FileLayout;
 use crate::formats::csv::Depth;
 use crate::formats::csv::decode::ColumnSpec;
 use crate::formats::csv::dialect::Ragged;
 use crate::formats::csv::learned::Learned;
 use crate::formats::csv::reject::OnError;
-use crate::formats::file::{Identity, SourceFile};
+use crate::formats::file::SourceFile;
 use crate::formats::parquet::InFlight;
-use crate::formats::{FileLayout, FormatOptions};
 use crate::notes::{Counts, NoteKind, Notes};
 
 /// How many files are sampled in the middle and at the end as well.
@@ -46,8 +48,6 @@ const DEEP_FILES_MAX: usize = 24;
 const COMPARED_LEN_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Smaller files are read faster than what is known of them.
 const REMEMBERED_LEN_MIN_BYTES: u64 = 256 * 1024;
-/// Layouts remembered within a session.
-const REMEMBERED_MAX: usize = 200_000;
 
 /// Many files seen as one table.
 #[derive(Debug)]
@@ -85,12 +85,6 @@ pub struct DatasetFile {
     pub learned: Option<Arc<Learned>>,
 }
 
-/// Layouts of files seen before, by identity and options.
-#[derive(Debug, Default)]
-pub struct LayoutCache(Mutex<HashMap<LayoutKey, Arc<FileLayout>>>);
-
-type LayoutKey = (String, Identity, u64, bool);
-
 /// What is needed to open a dataset.
 #[derive(Debug)]
 pub struct OpenRequest<'a> {
@@ -127,7 +121,15 @@ impl Dataset {
         let OpenRequest { id, locations, options, notes, .. } = &request;
         let listing = location::list(locations, request.places)?;
         report_skipped(&listing, notes);
-        let layouts = look_at_all(&listing.files, &options.format, &request);
+        let location_key = format!("{locations:?}\n{}", options_key(options));
+        let known = Layouts::load(
+            request.layouts,
+            request.cache,
+            &location_key,
+            &listing.files,
+            &options.format,
+        );
+        let layouts = look_at_all(&listing.files, &known, request.thread_count);
         let names: Vec<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
         let partitions = if options.no_partitions {
             no_partitions(names.len())
@@ -158,7 +160,15 @@ impl Dataset {
             return Err(Error::data("nothing but blank lines and comments")
                 .at(crate::error::Place::file(names[0])));
         }
-        report_duplicates(&listing.files, &partitions.values, notes);
+        let fingerprints = report_duplicates(&listing.files, &known, &partitions.values, notes);
+        let looked_at = listing.files.iter().zip(&layouts).zip(fingerprints).enumerate();
+        known.keep(
+            request.cache,
+            &location_key,
+            looked_at.map(|(idx, ((file, layout), fingerprint))| {
+                (file, layout, depth_of(idx, layouts.len()), fingerprint)
+            }),
+        );
         drop_shadowed(&mut columns, &partitions, notes);
         check_types_option(options, &columns)?;
         let mut options = options.clone();
@@ -259,33 +269,21 @@ fn check_types_option(options: &ReadOptions, columns: &[ColumnSpec]) -> Result<(
     Ok(())
 }
 
-/// Looks at all files, in parallel; what was seen before is remembered.
+/// How thoroughly the file at a position is looked at: a sample of files in the middle and at the
+/// end as well.
+fn depth_of(idx: usize, file_count: usize) -> Depth {
+    let stride = file_count.div_ceil(DEEP_FILES_MAX).max(1);
+    if idx.is_multiple_of(stride) || idx + 1 == file_count { Depth::Deep } else { Depth::Head }
+}
+
+/// Looks at all files, in parallel.
 fn look_at_all(
     files: &[Arc<SourceFile>],
-    options: &FormatOptions,
-    request: &OpenRequest<'_>,
+    known: &Layouts<'_>,
+    thread_count: usize,
 ) -> Vec<Result<Arc<FileLayout>>> {
-    let mut hasher = DefaultHasher::new();
-    format!("{options:?}").hash(&mut hasher);
-    let options_hash = hasher.finish();
-    let stride = files.len().div_ceil(DEEP_FILES_MAX).max(1);
-    let look = |idx: usize| -> Result<Arc<FileLayout>> {
-        let file = &files[idx];
-        let deep = idx.is_multiple_of(stride) || idx + 1 == files.len();
-        let key = (file.name.clone(), file.identity, options_hash, deep);
-        if !file.is_stream()
-            && let Some(known) = request.layouts.get(&key)
-        {
-            return Ok(known);
-        }
-        let depth = if deep { Depth::Deep } else { Depth::Head };
-        let layout = Arc::new(crate::formats::inspect(file, options, depth)?);
-        if !file.is_stream() {
-            request.layouts.put(key, &layout);
-        }
-        Ok(layout)
-    };
-    let thread_count = request.thread_count.min(files.len() / 16).max(1);
+    let look = |idx: usize| known.of(&files[idx], depth_of(idx, files.len()));
+    let thread_count = thread_count.min(files.len() / 16).max(1);
     if thread_count == 1 {
         return (0..files.len()).map(look).collect();
     }
@@ -324,33 +322,30 @@ fn look_at_all(
     layouts.into_iter().map(|(_, layout)| layout).collect()
 }
 
-impl LayoutCache {
-    fn get(&self, key: &LayoutKey) -> Option<Arc<FileLayout>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn put(&self, key: LayoutKey, layout: &Arc<FileLayout>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED_MAX {
-            known.clear();
-        }
-        known.insert(key, Arc::clone(layout));
-    }
-}
-
 /// Says which files of one location have the same content: their rows count twice.
 ///
-/// Equal files in different partitions are different rows.
-fn report_duplicates(files: &[Arc<SourceFile>], values: &[Vec<ScalarValue>], notes: &Notes) {
-    let mut by_len: HashMap<(u64, &[ScalarValue]), Vec<&Arc<SourceFile>>> = HashMap::new();
-    for (file, values) in files.iter().zip(values).filter(|(file, _)| !file.is_stream()) {
-        by_len.entry((file.identity.len, values)).or_default().push(file);
+/// Equal files in different partitions are different rows. Gives the fingerprints that it took.
+fn report_duplicates(
+    files: &[Arc<SourceFile>],
+    known: &Layouts<'_>,
+    values: &[Vec<ScalarValue>],
+    notes: &Notes,
+) -> Vec<Option<u32>> {
+    let mut fingerprints = vec![None; files.len()];
+    let mut by_len: HashMap<(u64, &[ScalarValue]), Vec<usize>> = HashMap::new();
+    for (idx, (file, values)) in files.iter().zip(values).enumerate() {
+        if !file.is_stream() {
+            by_len.entry((file.identity.len, values)).or_default().push(idx);
+        }
     }
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for alike in by_len.values().filter(|alike| alike.len() > 1) {
-        let mut seen: HashMap<u64, Vec<&Arc<SourceFile>>> = HashMap::new();
-        for &file in alike {
-            let Ok(print) = fingerprint(file) else { continue };
+        let mut seen: HashMap<u32, Vec<&Arc<SourceFile>>> = HashMap::new();
+        for &idx in alike {
+            let file = &files[idx];
+            let print = known.fingerprint(file).or_else(|| fingerprint(file).ok());
+            let Some(print) = print else { continue };
+            fingerprints[idx] = Some(print);
             let earlier = seen.entry(print).or_default();
             if let Some(twin) = earlier.iter().find(|twin| same_content(twin, file)) {
                 pairs.push((&twin.name, &file.name));
@@ -370,20 +365,21 @@ fn report_duplicates(files: &[Arc<SourceFile>], values: &[Vec<ScalarValue>], not
             format!("{first} and {second} have the same content: their rows count twice{more}"),
         );
     }
+    fingerprints
 }
 
-/// A hash over the head and the end of a file.
-fn fingerprint(file: &Arc<SourceFile>) -> Result<u64> {
+/// A checksum of the head and the end of a file.
+fn fingerprint(file: &Arc<SourceFile>) -> Result<u32> {
     const PART_LEN_BYTES: u64 = 4096;
     let len = file.identity.len.min(PART_LEN_BYTES);
     let mut part = vec![0; len as usize];
-    let mut hasher = DefaultHasher::new();
+    let mut crc = flate2::Crc::new();
     let starts = [0, file.identity.len - len];
     for start in starts.into_iter().take(if len < PART_LEN_BYTES { 1 } else { 2 }) {
         file.read_at(&mut part, start)?;
-        part.hash(&mut hasher);
+        crc.update(&part);
     }
-    Ok(hasher.finish())
+    Ok(crc.sum())
 }
 
 /// Compares two files of the same length byte by byte; very large ones are taken as different.

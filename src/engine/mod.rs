@@ -9,6 +9,7 @@ mod answer;
 mod copy;
 #[expect(clippy::module_inception, reason = "the type Engine is the module's main noun")]
 mod engine;
+mod insert;
 mod params;
 mod planning;
 mod running;

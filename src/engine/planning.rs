@@ -18,7 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Query, Statement as SqlStatement};
 use futures::StreamExt;
 
 use super::answer::AnswerKind;
@@ -60,11 +60,13 @@ impl Session {
             DfStatement::CreateExternalTable(table) => plan::external::as_view(table)?,
             parsed => parsed.clone(),
         };
-        let mut target = None;
+        let (mut target, mut into) = (None, Vec::new());
         if let DfStatement::CopyTo(copy) = &parsed {
             let home = self.shared.engine.options.places.home.as_deref();
             let (found, query) = Target::of(copy, home)?;
             (target, parsed) = (Some(found), query);
+        } else if let Some(insertion) = self.insertion(&parsed, run).await? {
+            (target, into, parsed) = (Some(insertion.target), insertion.into, insertion.query);
         }
         if let Some(done) = self.view_statement(&parsed)? {
             self.check_view(&parsed, run).await?;
@@ -101,8 +103,14 @@ impl Session {
             let physical = state.create_physical_plan(&logical).await?;
             return Ok(rows_or_nothing(physical));
         }
+        let logical = match &target {
+            Some(target) => target.shaped(logical, &into, headers.as_deref())?,
+            None => logical,
+        };
         let state = if reads_only_a_head(&logical) { one_task(state) } else { state };
         let physical = self.physical(state, &logical, run).await?;
+        // Columns that were made for a folder have its names.
+        let headers = headers.filter(|_| !target.as_ref().is_some_and(Target::has_columns));
         let schema = with_headers(&physical.schema(), headers);
         let plan = Some(physical);
         Ok(Planned { kind: AnswerKind::Rows, schema, plan, ready: Vec::new(), target })
@@ -133,6 +141,11 @@ impl Session {
         }
     }
 
+    /// The query of a view, by lower-case name.
+    pub(super) fn view(&self, name: &str) -> Option<Query> {
+        self.shared.views.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// Replaces the locations in a statement by tables, and views by their queries.
     pub(super) fn bind(&self, parsed: &mut DfStatement) -> Result<Vec<Source>> {
         let shared = &self.shared;
@@ -142,10 +155,7 @@ impl Session {
                 table_exists: &|name| {
                     shared.context.table_exist(TableReference::bare(name)).unwrap_or(false)
                 },
-                view: &|name| {
-                    let views = shared.views.lock().unwrap_or_else(PoisonError::into_inner);
-                    views.get(name).cloned()
-                },
+                view: &|name| self.view(name),
                 defaults: &shared.engine.options.csv_options,
                 parse_type: &|text| self.parse_type(text),
                 next_id: &mut || shared.next_id.fetch_add(1, Ordering::Relaxed),
@@ -190,7 +200,7 @@ impl Session {
         Ok(tables)
     }
 
-    async fn open_one(
+    pub(super) async fn open_one(
         &self,
         parsed: &DfStatement,
         source: &Source,
@@ -376,9 +386,9 @@ fn about_files(
 }
 
 /// A table that is open for one statement.
-struct OpenTable {
+pub(super) struct OpenTable {
     name: String,
-    provider: Arc<dyn TableProvider>,
+    pub(super) provider: Arc<dyn TableProvider>,
     /// Columns that exist only because the statement mentions them.
     hidden: Vec<String>,
 }

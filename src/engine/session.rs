@@ -29,7 +29,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerStream, Handle, Message, Running};
-use super::copy;
 use super::engine::Inner;
 use super::params::Params;
 use super::running::{Run, bounded, guarded, pump, relabel};
@@ -346,10 +345,11 @@ impl Session {
         });
         if let Some(target) = planned.target {
             // Nothing is out before the file is whole, so that any error can still be cured.
-            let count = target.write(planned.schema, batches).await?;
-            let _ = sender.try_send(Message::Batch(count));
+            let written = target.write(planned.schema, &run.notes, batches).await?;
+            let schema = written.schema();
+            let _ = sender.try_send(Message::Batch(written));
             let _ = sender.try_send(Message::End);
-            return Ok(answer(copy::count_schema(), planned.kind));
+            return Ok(answer(schema, planned.kind));
         }
         // Errors that can still be cured come before the first row.
         let first = batches.next().await.transpose()?;

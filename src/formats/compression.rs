@@ -2,8 +2,10 @@
 
 use std::io::{self, Read};
 
+use serde::{Deserialize, Serialize};
+
 /// How a file's bytes are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Compression {
     /// Not at all.
     #[default]

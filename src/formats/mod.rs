@@ -19,6 +19,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
+use serde::{Deserialize, Serialize};
+
 use self::compression::Compression;
 use self::csv::decode::ColumnSpec;
 use self::csv::dialect::CsvOptions;
@@ -32,7 +34,7 @@ use crate::error::{Error, Place, Result};
 use crate::notes::{NoteKind, Notes};
 
 /// How the bytes of a file are to be understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Format {
     /// Delimited text.
     Csv,
@@ -56,7 +58,7 @@ impl fmt::Display for Format {
 }
 
 /// One column as one file has it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileColumn {
     /// The name in the file.
     pub name: String,
@@ -65,16 +67,18 @@ pub struct FileColumn {
 }
 
 /// What is known of a column's type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Found {
-    /// The file says it.
-    Typed(DataType),
     /// The values say it.
     Sniffed(Evidence),
+    /// The file says it; not kept between processes. (Last: formats that count variants count only
+    /// those that are kept.)
+    #[serde(skip)]
+    Typed(DataType),
 }
 
 /// What was found out about one file without reading all of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileLayout {
     /// The format.
     pub format: Format,
@@ -85,6 +89,7 @@ pub struct FileLayout {
     /// For CSV: dialect and start of the data.
     pub csv: Option<CsvLayout>,
     /// For Parquet: the footer.
+    #[serde(skip)]
     pub parquet: Option<ParquetLayout>,
     /// What was guessed.
     pub notes: Vec<(NoteKind, String)>,

@@ -12,21 +12,32 @@ use super::value::{Values, names};
 pub(super) struct Delimited<W> {
     out: W,
     delimiter: u8,
+    /// What stands for NULL.
+    null_text: String,
     line: Vec<u8>,
 }
 
 impl<W: Write> Delimited<W> {
-    pub(super) fn new(mut out: W, delimiter: u8, schema: &SchemaRef) -> io::Result<Self> {
-        let mut line = Vec::new();
-        for (idx, name) in names(schema).into_iter().enumerate() {
-            if idx > 0 {
-                line.push(delimiter);
+    pub(super) fn new(
+        out: W,
+        delimiter: u8,
+        schema: &SchemaRef,
+        header: bool,
+        null_text: &str,
+    ) -> io::Result<Self> {
+        let null_text = null_text.to_string();
+        let mut new = Delimited { out, delimiter, null_text, line: Vec::new() };
+        if header {
+            for (idx, name) in names(schema).into_iter().enumerate() {
+                if idx > 0 {
+                    new.line.push(delimiter);
+                }
+                push_field(&mut new.line, name, delimiter);
             }
-            push_field(&mut line, name, delimiter);
+            new.line.push(b'\n');
+            new.out.write_all(&new.line)?;
         }
-        line.push(b'\n');
-        out.write_all(&line)?;
-        Ok(Delimited { out, delimiter, line })
+        Ok(new)
     }
 }
 
@@ -48,7 +59,7 @@ fn push_field(line: &mut Vec<u8>, text: &str, delimiter: u8) {
     line.push(b'"');
 }
 
-impl<W: Write> RowWriter for Delimited<W> {
+impl<W: Write + Send> RowWriter for Delimited<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {
@@ -57,8 +68,15 @@ impl<W: Write> RowWriter for Delimited<W> {
                 if idx > 0 {
                     self.line.push(self.delimiter);
                 }
-                if let Some(text) = column.get(row)? {
-                    push_field(&mut self.line, &text, self.delimiter);
+                match column.get(row)? {
+                    // A text that is the same as that of NULL is told from it by its quotes.
+                    Some(text) if *text == *self.null_text => {
+                        self.line.push(b'"');
+                        self.line.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+                        self.line.push(b'"');
+                    }
+                    Some(text) => push_field(&mut self.line, &text, self.delimiter),
+                    None => self.line.extend_from_slice(self.null_text.as_bytes()),
                 }
             }
             self.line.push(b'\n');

@@ -1,16 +1,18 @@
 //! Files: an output file appears under its name when it is whole, or not at all.
 //!
-//! The bytes go to a temporary file beside the target; `publish` syncs it and renames it over the
-//! target. A statement that fails or is stopped leaves the old file as it was.
+//! The bytes go to a temporary file beside the target; `check` syncs it and `publish` renames it over
+//! the target. A statement that fails or is stopped leaves the old file as it was.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::write::GzEncoder;
 use tempfile::NamedTempFile;
 
+use super::sink::Format;
 use crate::error::{Error, Result};
 
 /// A file that is being written.
@@ -57,16 +59,28 @@ impl Packer {
 
 /// Writes into an [`OutputFile`] that is not yet published.
 #[derive(Debug)]
-pub struct Handle(Arc<Mutex<Packer>>);
+pub struct Handle {
+    packer: Arc<Mutex<Packer>>,
+    len_bytes: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// How many bytes have been written, before they are packed.
+    pub fn len_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.len_bytes)
+    }
+}
 
 impl Write for Handle {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let count = match &mut *self.packer.lock().unwrap_or_else(PoisonError::into_inner) {
             Packer::Plain(file) => file.write(bytes),
             Packer::Gzip(encoder) => encoder.write(bytes),
             Packer::Zstd(encoder) => encoder.write(bytes),
             Packer::Finished => Err(io::Error::other("the file is already published")),
-        }
+        }?;
+        self.len_bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -79,6 +93,8 @@ enum Stage {
     Beside(NamedTempFile),
     /// Pipes and devices cannot be replaced: they are written to as they are.
     Direct(File),
+    /// A folder that is published as a whole.
+    Folder(File),
 }
 
 impl OutputFile {
@@ -118,7 +134,47 @@ impl OutputFile {
         Ok(OutputFile { target, stage: Stage::Beside(stage), packer })
     }
 
-    /// Syncs the bytes and gives them the target's name.
+    /// Starts a file in a folder that is published as a whole.
+    ///
+    /// # Errors
+    /// When it exists, or cannot be created.
+    pub fn staged(target: &Path) -> Result<Self> {
+        let create = || {
+            let file = File::options().write(true).create_new(true).open(target)?;
+            Ok((Packer::new(file.try_clone()?, target)?, file))
+        };
+        let (packer, file) = create().map_err(|error: io::Error| {
+            Error::data(format!("cannot write {}: {error}", target.display()))
+        })?;
+        let packer = Arc::new(Mutex::new(packer));
+        Ok(OutputFile { target: target.to_path_buf(), stage: Stage::Folder(file), packer })
+    }
+
+    /// The name that it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Writes what is held back, syncs it and looks whether it can be read; returns the length.
+    ///
+    /// # Errors
+    /// When the disk is full, or the file does not hold what was written.
+    pub fn check(&self, format: Format, row_count: u64) -> Result<u64> {
+        let check = || {
+            self.packer.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
+            let (file, path) = match &self.stage {
+                Stage::Direct(_) => return Ok(0),
+                Stage::Beside(staged) => (staged.as_file(), staged.path()),
+                Stage::Folder(file) => (file, self.target.as_path()),
+            };
+            file.sync_all()?;
+            format.check(path, row_count)?;
+            Ok(file.metadata()?.len())
+        };
+        check().map_err(|error| self.cannot_write(&error))
+    }
+
+    /// Gives the bytes, which [`OutputFile::check`] has synced, the target's name.
     ///
     /// # Errors
     /// When the disk is full or the rename fails; the target is then as it was.
@@ -127,11 +183,11 @@ impl OutputFile {
             Error::data(format!("cannot write {}: {error}", target.display()))
         };
         let finished = self.packer.lock().unwrap_or_else(PoisonError::into_inner).finish();
-        finished.map_err(|error| fail(error, &self.target))?;
+        finished.map_err(|error| self.cannot_write(&error))?;
         match self.stage {
             Stage::Direct(mut file) => file.flush().map_err(|error| fail(error, &self.target)),
+            Stage::Folder(_) => Ok(()),
             Stage::Beside(stage) => {
-                stage.as_file().sync_all().map_err(|error| fail(error, &self.target))?;
                 stage.persist(&self.target).map_err(|error| fail(error.error, &self.target))?;
                 if let Some(folder) =
                     self.target.parent().filter(|path| !path.as_os_str().is_empty())
@@ -145,9 +201,13 @@ impl OutputFile {
         }
     }
 
+    fn cannot_write(&self, error: &io::Error) -> Error {
+        Error::data(format!("cannot write {}: {error}", self.target.display()))
+    }
+
     /// Something to write the bytes into.
     pub fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.packer))
+        Handle { packer: Arc::clone(&self.packer), len_bytes: Arc::default() }
     }
 }
 

@@ -27,7 +27,7 @@ impl<W: Write> Json<W, JsonArray> {
     }
 }
 
-impl<W: Write, F: JsonFormat + 'static> RowWriter for Json<W, F> {
+impl<W: Write + Send, F: JsonFormat + Send + 'static> RowWriter for Json<W, F> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.0.write(batch).map_err(io::Error::other)
     }

@@ -23,7 +23,7 @@ impl<W: Write> Lines<W> {
     }
 }
 
-impl<W: Write> RowWriter for Lines<W> {
+impl<W: Write + Send> RowWriter for Lines<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {

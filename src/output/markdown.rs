@@ -30,7 +30,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('\n', "<br>")
 }
 
-impl<W: Write> RowWriter for Markdown<W> {
+impl<W: Write + Send> RowWriter for Markdown<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let columns = Values::of(batch)?;
         for row in 0..batch.num_rows() {

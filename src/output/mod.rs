@@ -2,8 +2,10 @@
 //!
 //! Invariant: every writer streams; only the table looks at all rows, and keeps those it shows.
 
+pub mod commit;
 mod delimited;
 mod file;
+mod folder;
 mod json;
 mod lines;
 mod markdown;
@@ -12,6 +14,7 @@ mod table;
 mod value;
 
 pub use self::file::OutputFile;
+pub use self::folder::{FolderOptions, FolderWriter, Written};
 pub use self::lines::text_lines;
-pub use self::sink::{Format, RowWriter};
+pub use self::sink::{Compression, FileOptions, Format, RowWriter};
 pub use self::table::{Table, TableOptions, TableStyle};

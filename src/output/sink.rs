@@ -8,7 +8,9 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::writer::{FileWriter, StreamWriter};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression as ParquetCompression;
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use super::delimited::Delimited;
 use super::json::Json;
@@ -42,8 +44,70 @@ pub enum Format {
     Line,
 }
 
+/// How a file is written; what is `None` is the format's own choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileOptions {
+    /// What packs the pages of Parquet, or the whole of a text file.
+    pub compression: Option<Compression>,
+    /// Rows of a Parquet row group at most.
+    pub row_group_rows: Option<usize>,
+    /// Bytes of a Parquet row group, about, at most.
+    pub row_group_len_bytes: Option<usize>,
+    /// Columns that get a bloom filter.
+    pub bloom_filters: Vec<String>,
+    /// The byte between two fields of CSV.
+    pub delimiter: Option<u8>,
+    /// Whether CSV has no header.
+    pub no_header: bool,
+    /// What CSV writes for NULL.
+    pub null_text: String,
+}
+
+/// What packs bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Nothing.
+    None,
+    /// Snappy, in Parquet only.
+    Snappy,
+    /// LZ4 without a frame, in Parquet only.
+    Lz4,
+    /// Brotli, in Parquet only.
+    Brotli,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// What a name stands for.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name.to_lowercase().as_str() {
+            "none" | "uncompressed" => Compression::None,
+            "snappy" => Compression::Snappy,
+            "lz4" | "lz4_raw" => Compression::Lz4,
+            "brotli" => Compression::Brotli,
+            "gzip" | "gz" => Compression::Gzip,
+            "zstd" | "zst" => Compression::Zstd,
+            _ => return None,
+        })
+    }
+
+    fn of_pages(self) -> ParquetCompression {
+        match self {
+            Compression::None => ParquetCompression::UNCOMPRESSED,
+            Compression::Snappy => ParquetCompression::SNAPPY,
+            Compression::Lz4 => ParquetCompression::LZ4_RAW,
+            Compression::Brotli => ParquetCompression::BROTLI(Default::default()),
+            Compression::Gzip => ParquetCompression::GZIP(Default::default()),
+            Compression::Zstd => ParquetCompression::ZSTD(Default::default()),
+        }
+    }
+}
+
 /// Writes batches in one format.
-pub trait RowWriter {
+pub trait RowWriter: Send {
     /// Writes the rows of a batch.
     ///
     /// # Errors
@@ -118,6 +182,71 @@ impl Format {
         matches!(self, Format::Arrow | Format::Parquet)
     }
 
+    /// The extension of a file of this format, with that of its packing.
+    pub fn extension(self, options: &FileOptions) -> String {
+        let plain = match self {
+            Format::Table | Format::Box | Format::Line => "txt",
+            Format::Markdown => "md",
+            other => other.name(),
+        };
+        match options.compression {
+            Some(Compression::Gzip) if !self.is_binary() => format!("{plain}.gz"),
+            Some(Compression::Zstd) if !self.is_binary() => format!("{plain}.zst"),
+            _ => plain.to_string(),
+        }
+    }
+
+    /// Looks at a file that was written: whether it can be read, as far as that is cheap to tell.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(self, path: &Path, row_count: u64) -> io::Result<()> {
+        if self != Format::Parquet {
+            return Ok(());
+        }
+        let file = std::fs::File::open(path)?;
+        let footer =
+            ParquetMetaDataReader::new().parse_and_finish(&file).map_err(io::Error::other)?;
+        let found = footer.file_metadata().num_rows();
+        if u64::try_from(found) == Ok(row_count) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{row_count} rows were written, the file says {found}")))
+    }
+
+    /// A writer of this format into a file.
+    ///
+    /// # Errors
+    /// When the header cannot be written, or the schema has types that the format lacks.
+    pub fn file_writer<'a>(
+        self,
+        out: Box<dyn Write + Send + 'a>,
+        schema: &SchemaRef,
+        options: &FileOptions,
+    ) -> io::Result<Box<dyn RowWriter + 'a>> {
+        match self {
+            Format::Csv | Format::Tsv => {
+                let out = BufWriter::with_capacity(1 << 16, out);
+                let delimiter = if self == Format::Tsv { b'\t' } else { b',' };
+                let delimiter = options.delimiter.unwrap_or(delimiter);
+                let written =
+                    Delimited::new(out, delimiter, schema, !options.no_header, &options.null_text)?;
+                Ok(Box::new(written))
+            }
+            Format::Parquet => {
+                let properties = properties(options);
+                let schema = std::sync::Arc::clone(schema);
+                let out = BufWriter::with_capacity(1 << 16, out);
+                let writer = ArrowWriter::try_new(out, schema, Some(properties));
+                Ok(Box::new(Parquet(writer.map_err(io::Error::other)?)))
+            }
+            _ => {
+                let table = TableOptions { rows_max: usize::MAX, ..TableOptions::default() };
+                self.writer(out, schema, &table, true)
+            }
+        }
+    }
+
     /// A writer of this format. `seekable` is true for files: Arrow then gets its file format.
     ///
     /// # Errors
@@ -135,8 +264,8 @@ impl Format {
                 let style = if self == Format::Box { TableStyle::Box } else { TableStyle::Light };
                 Box::new(TableWriter::new(out, schema, TableOptions { style, ..table.clone() }))
             }
-            Format::Csv => Box::new(Delimited::new(out, b',', schema)?),
-            Format::Tsv => Box::new(Delimited::new(out, b'\t', schema)?),
+            Format::Csv => Box::new(Delimited::new(out, b',', schema, true, "")?),
+            Format::Tsv => Box::new(Delimited::new(out, b'\t', schema, true, "")?),
             Format::Json => Box::new(Json::array(out)),
             Format::Jsonl => Box::new(Json::lines(out)),
             Format::Markdown => Box::new(Markdown::new(out, schema)?),
@@ -148,21 +277,37 @@ impl Format {
                 Box::new(ArrowStream(StreamWriter::try_new(out, schema).map_err(io::Error::other)?))
             }
             Format::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_compression(ParquetCompression::ZSTD(Default::default()))
-                    .set_created_by(concat!("swath ", env!("CARGO_PKG_VERSION")).to_string())
-                    .build();
-                let writer =
-                    ArrowWriter::try_new(out, std::sync::Arc::clone(schema), Some(properties));
+                let schema = std::sync::Arc::clone(schema);
+                let properties = properties(&FileOptions::default());
+                let writer = ArrowWriter::try_new(out, schema, Some(properties));
                 Box::new(Parquet(writer.map_err(io::Error::other)?))
             }
         })
     }
 }
 
+/// How Parquet is written: Zstandard pages unless told otherwise.
+fn properties(options: &FileOptions) -> WriterProperties {
+    let compression = options.compression.unwrap_or(Compression::Zstd);
+    let mut builder = WriterProperties::builder()
+        .set_compression(compression.of_pages())
+        .set_created_by(concat!("swath ", env!("CARGO_PKG_VERSION")).to_string());
+    if let Some(rows) = options.row_group_rows {
+        builder = builder.set_max_row_group_row_count(Some(rows));
+    }
+    if let Some(len) = options.row_group_len_bytes {
+        builder = builder.set_max_row_group_bytes(Some(len));
+    }
+    for column in &options.bloom_filters {
+        let path = ColumnPath::from(column.as_str());
+        builder = builder.set_column_bloom_filter_enabled(path, true);
+    }
+    builder.build()
+}
+
 struct ArrowFile<W: Write>(FileWriter<W>);
 
-impl<W: Write> RowWriter for ArrowFile<W> {
+impl<W: Write + Send> RowWriter for ArrowFile<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.0.write(batch).map_err(io::Error::other)
     }
@@ -175,7 +320,7 @@ impl<W: Write> RowWriter for ArrowFile<W> {
 
 struct ArrowStream<W: Write>(StreamWriter<W>);
 
-impl<W: Write> RowWriter for ArrowStream<W> {
+impl<W: Write + Send> RowWriter for ArrowStream<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.0.write(batch).map_err(io::Error::other)
     }

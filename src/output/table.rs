@@ -317,7 +317,7 @@ impl<W: Write> TableWriter<W> {
     }
 }
 
-impl<W: Write> RowWriter for TableWriter<W> {
+impl<W: Write + Send> RowWriter for TableWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.table.add(batch)
     }

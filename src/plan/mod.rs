@@ -6,6 +6,7 @@
 //! ```
 
 pub mod bind;
+mod copy;
 pub mod explain;
 pub mod external;
 pub mod functions;

@@ -1,7 +1,5 @@
 //! Parsing: text into statements, with the place of a mistake.
 
-use std::borrow::Cow;
-
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
@@ -51,53 +49,12 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     // What cannot be cut into tokens is the parser's to report.
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().unwrap_or_default();
     check_chains(&tokens)?;
-    let sql = with_copy_options(sql, &tokens);
-    DFParserBuilder::new(sql.as_ref())
+    DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(Error::from(error)))
-}
-
-/// `COPY ... TO 'file' (FORMAT parquet)`, as PostgreSQL and DuckDB write it, with the word OPTIONS that
-/// the parser wants before the parenthesis.
-fn with_copy_options<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
-    let tokens: Vec<_> =
-        tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
-    let is_word = |token: &Token, wanted: Keyword| matches!(token, Token::Word(word) if word.keyword == wanted);
-    let mut in_copy = false;
-    let mut text = Cow::Borrowed(sql);
-    // From the end, so that earlier places stay where they are.
-    let mut places = Vec::new();
-    for (idx, found) in tokens.iter().enumerate() {
-        let is_first = idx == 0 || tokens[idx - 1].token == Token::SemiColon;
-        in_copy = if is_first { is_word(&found.token, Keyword::COPY) } else { in_copy };
-        let opens = in_copy
-            && found.token == Token::LParen
-            && idx >= 2
-            && matches!(tokens[idx - 1].token, Token::SingleQuotedString(_))
-            && is_word(&tokens[idx - 2].token, Keyword::TO);
-        if opens {
-            places.push(found.span.start);
-        }
-    }
-    for place in places.into_iter().rev() {
-        if let Some(at) = offset_of(&text, place.line, place.column) {
-            text.to_mut().insert_str(at, "OPTIONS ");
-        }
-    }
-    text
-}
-
-/// The offset of a line and a column, both counted from 1.
-fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
-    let line_start = match line.checked_sub(2) {
-        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
-        None => 0,
-    };
-    let (at, _) = text[line_start..].char_indices().nth(usize::try_from(column).ok()? - 1)?;
-    Some(line_start + at)
 }
 
 fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {
@@ -114,7 +71,14 @@ fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> 
                 let statement = Statement::Explain(ExplainStatement { statement, options });
                 Parsed { statement, view }
             }
-            None => Parsed { statement: parser.parse_statement()?, view: ExplainView::Tree },
+            None => {
+                let statement = if parser.parser.parse_keyword(Keyword::COPY) {
+                    Statement::CopyTo(super::copy::parse(&mut parser.parser)?)
+                } else {
+                    parser.parse_statement()?
+                };
+                Parsed { statement, view: ExplainView::Tree }
+            }
         };
         all.push(parsed);
         let next = parser.parser.peek_token();
@@ -312,18 +276,27 @@ mod tests {
     fn copy_takes_options_as_others_write_them() {
         let copy = |sql: &str| {
             let Ok(mut parsed) = parse(sql) else { panic!("{sql}: {:?}", parse(sql)) };
-            parsed.remove(0).statement.to_string()
+            let Statement::CopyTo(copy) = parsed.remove(0).statement else { panic!("{sql}") };
+            format!(
+                "{} {:?} {:?} {:?}",
+                copy.target, copy.stored_as, copy.partitioned_by, copy.options
+            )
         };
         let plain = copy("COPY (SELECT 1) TO 'a' OPTIONS (format 'parquet')");
-        assert_eq!(
-            copy("COPY (SELECT 1) TO 'a' (FORMAT parquet)").to_lowercase(),
-            plain.to_lowercase()
+        assert_eq!(copy("COPY (SELECT 1) TO 'a' (FORMAT parquet)"), plain);
+        assert_eq!(copy("-- ä\nCOPY t\nTO 'a'\nWITH (FORMAT => parquet);"), plain);
+        let parted = "COPY t TO 'a' (partition_by (x, \"Y z\"), append)";
+        assert!(
+            copy(parted).contains(r#"["x", "Y z"] [("append", Boolean(true))]"#),
+            "{}",
+            copy(parted)
         );
-        assert!(copy("-- ä\nCOPY t\nTO 'a'\n(FORMAT csv);").contains("OPTIONS"));
-        let other = "SELECT 'TO' FROM t WHERE x IN ('a') OR f('b') (c)";
-        let dialect = GenericDialect {};
-        let tokens = Tokenizer::new(&dialect, other).tokenize_with_location().expect("tokens");
-        assert_eq!(with_copy_options(other, &tokens), other);
+        assert_eq!(
+            copy("COPY t TO 'a' STORED AS csv PARTITIONED BY (x)"),
+            r#"a Some("csv") ["x"] []"#
+        );
+        assert!(parse("COPY t FROM 'a'").is_err());
+        assert!(parse("COPY t (a) 'x'").is_err());
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use encoding_rs::Encoding;
 
+use serde::{Deserialize, Serialize};
+
 use super::reject::OnError;
 use super::value::Notation;
 use crate::error::{Error, Result};
 
 /// The writing of one CSV file, found by sniffing or given by the user.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dialect {
     /// Byte between two fields; `None` reads each line as one field.
     pub delimiter: Option<u8>,
@@ -89,7 +91,7 @@ pub struct CsvOptions {
 }
 
 /// What to do with a row that has too few or too many fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Ragged {
     /// Stop with an error that names the line.
     #[default]

@@ -23,6 +23,8 @@ pub mod value;
 use std::io::Read;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use self::dialect::{CsvOptions, Dialect};
 use self::learned::Learner;
 use self::split::Splits;
@@ -38,7 +40,7 @@ const SAMPLE_LEN_BYTES: usize = 64 * 1024;
 const LOOK_LEN_BYTES: u64 = 1024 * 1024;
 
 /// How one CSV file is laid out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CsvLayout {
     /// How it is written.
     pub dialect: Dialect,
@@ -53,7 +55,7 @@ pub struct CsvLayout {
 }
 
 /// How thoroughly a file is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Depth {
     /// The head: dialect, header, and the types of the first rows.
     Head,

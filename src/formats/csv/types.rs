@@ -6,6 +6,8 @@
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
+use serde::{Deserialize, Serialize};
+
 use super::value::{self, DateOrder, Notation};
 
 /// Words that stand for NULL in a column of numbers, dates or booleans; in text they stay words.
@@ -17,7 +19,7 @@ const DECIMAL_DIGITS_MAX: u32 = 38;
 const EXACT_IN_DOUBLE: u64 = 1 << 53;
 
 /// What the values seen so far allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Values that are neither empty nor a NULL word.
     value_count: u64,
