@@ -115,6 +115,7 @@ struct Inner {
     place: Option<Place>,
     hints: Vec<String>,
     misfit: Option<Misfit>,
+    is_passing: bool,
 }
 
 impl Error {
@@ -126,6 +127,7 @@ impl Error {
             place: None,
             hints: Vec::new(),
             misfit: None,
+            is_passing: false,
         }))
     }
 
@@ -150,7 +152,10 @@ impl Error {
         if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             return own.clone();
         }
-        Self::data(format!("cannot {what}: {error}")).at(Place::file(path))
+        let mut own = Self::data(format!("cannot {what}: {error}")).at(Place::file(path));
+        // It was there when it was listed.
+        own.0.is_passing = error.kind() == std::io::ErrorKind::NotFound;
+        own
     }
 
     /// Adds the place.
@@ -172,6 +177,18 @@ impl Error {
     pub fn misfit(mut self, misfit: Misfit) -> Self {
         self.0.misfit = Some(misfit);
         self
+    }
+
+    /// Marks the error as one that running the statement again may cure.
+    #[must_use]
+    pub(crate) fn passing(mut self) -> Self {
+        self.0.is_passing = true;
+        self
+    }
+
+    /// Whether files changed under a statement, so that it may succeed when it is run again.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.0.is_passing
     }
 
     /// The kind.

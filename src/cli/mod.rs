@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::output::TableOptions;
 use crate::store::StoreStats;
-use crate::units::{show_bytes, show_counted};
+use crate::units::show_bytes;
 
 /// Rows that a table shows in a pipe: beyond, a format that streams is the better choice.
 const PIPED_TABLE_ROWS_MAX: usize = 10_000;
@@ -88,7 +88,8 @@ fn about_cache(what: &str) -> Result<()> {
         "stats" => {
             for (of, store) in &stores {
                 let StoreStats { entry_count, len_bytes } = store.stats();
-                let entries = show_counted(entry_count, "file");
+                let entries =
+                    format!("{entry_count} {}", if entry_count == 1 { "entry" } else { "entries" });
                 let folder = store.folder().display();
                 let line = format!("{of}: {entries}, {} in {folder}\n", show_bytes(len_bytes));
                 let _ = std::io::stdout().write_all(line.as_bytes());

@@ -46,12 +46,12 @@ impl Cache {
         serde_json::from_slice(&self.store.load(&key(file, options)?)?).ok()
     }
 
-    /// Keeps what is known of a file. Failing to is no error: the next pass learns it again.
+    /// Keeps what is known of a file.
     pub fn keep(&self, file: &SourceFile, options: &str, entry: &Entry) {
         if let (true, Some(key), Ok(body)) =
             (file.is_settled(), key(file, options), serde_json::to_vec(entry))
         {
-            let _ = self.store.keep(&key, &body);
+            self.store.keep(&key, body);
         }
     }
 
@@ -61,10 +61,10 @@ impl Cache {
         body.and_then(|body| postcard::from_bytes(&body).ok()).unwrap_or_default()
     }
 
-    /// Keeps what is known of the files of a location. Failing to is no error.
+    /// Keeps what is known of the files of a location.
     pub(super) fn keep_layouts(&self, location: &str, files: &[Kept]) {
         if let (Some(key), Ok(body)) = (layouts_key(location), postcard::to_stdvec(files)) {
-            let _ = self.store.keep(&key, &body);
+            self.store.keep(&key, body);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::exec::limits::SpillFolder;
 use crate::formats::file::StreamSource;
+use crate::store::Store;
 
 /// Threads get this much stack: planning recurses.
 const STACK_LEN_BYTES: usize = 64 << 20;
@@ -66,6 +67,13 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    /// Writes what a statement has shown of files to where the next process finds it.
+    pub(super) fn keep_what_was_learned(&self) {
+        let cache = self.options.cache.as_ref().map(Cache::store);
+        let fragments = self.options.fragments.as_ref().map(Fragments::store);
+        cache.into_iter().chain(fragments).for_each(Store::flush);
+    }
+
     /// Runs a future on the engine's threads; await it from anywhere.
     pub(super) fn spawn<T, F>(&self, future: F) -> impl Future<Output = Result<T>> + use<T, F>
     where

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::{Handle, Message};
+use super::engine::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parquet::InFlight;
 use crate::notes::Notes;
@@ -62,6 +63,7 @@ pub(super) async fn pump(
     mut batches: impl futures::Stream<Item = Result<RecordBatch>> + Unpin,
     sender: mpsc::Sender<Message>,
     run: Run,
+    engine: Arc<Inner>,
 ) {
     if let Some(first) = first {
         let _ = sender.send(Message::Batch(first)).await;
@@ -78,6 +80,7 @@ pub(super) async fn pump(
         Ok(Ok(())) => Message::End,
         Ok(Err(error)) | Err(error) => Message::Failed(run.located(error).await),
     };
+    engine.keep_what_was_learned();
     let _ = sender.send(message).await;
 }
 

@@ -48,6 +48,8 @@ use crate::plan::parse::{ExplainView, Parsed};
 const BATCHES_WAITING_MAX: usize = 4;
 /// How often a statement is run again because a guessed type was too narrow.
 const WIDENINGS_MAX: usize = 200;
+/// How often a statement is run again because files changed under it.
+const CHANGES_MAX: usize = 5;
 
 /// Tables, views and settings that last from statement to statement. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -86,6 +88,11 @@ impl std::fmt::Display for Statement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.parsed)
     }
+}
+
+/// What can be read only once cannot be read again.
+fn reads_stdin(sources: &[Source]) -> bool {
+    sources.iter().flat_map(|source| &source.locations).any(|location| location == "stdin")
 }
 
 impl Session {
@@ -249,7 +256,7 @@ impl Session {
         let started = std::time::Instant::now();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut widened: Vec<String> = Vec::new();
-        let mut sorts_joins = false;
+        let (mut sorts_joins, mut change_count) = (false, 0);
         loop {
             let notes = Notes::default();
             for note in &widened {
@@ -269,6 +276,10 @@ impl Session {
                 sorts_joins = true;
                 continue;
             }
+            if error.is_passing() && change_count < CHANGES_MAX && !reads_stdin(&run.sources) {
+                change_count += 1;
+                continue;
+            }
             match self.learn(&error, &run.sources) {
                 Some(note) if widened.len() < WIDENINGS_MAX => widened.push(note),
                 _ => return Err(run.located(error).await),
@@ -280,7 +291,7 @@ impl Session {
     fn learn(&self, error: &Error, sources: &[Source]) -> Option<String> {
         let misfit = error.as_misfit()?;
         let source = sources.iter().find(|source| source.id == misfit.dataset)?;
-        if source.locations.iter().any(|location| location == "stdin") {
+        if reads_stdin(std::slice::from_ref(source)) {
             return None;
         }
         self.keep_misfit(error, source, misfit);
@@ -346,6 +357,7 @@ impl Session {
         if let Some(target) = planned.target {
             // Nothing is out before the file is whole, so that any error can still be cured.
             let written = target.write(planned.schema, &run.notes, batches).await?;
+            self.shared.engine.keep_what_was_learned();
             let schema = written.schema();
             let _ = sender.try_send(Message::Batch(written));
             let _ = sender.try_send(Message::End);
@@ -353,7 +365,8 @@ impl Session {
         }
         // Errors that can still be cured come before the first row.
         let first = batches.next().await.transpose()?;
-        let pump = pump(first, batches, sender, run.clone());
+        let engine = Arc::clone(&self.shared.engine);
+        let pump = pump(first, batches, sender, run.clone(), engine);
         drop(self.shared.engine.spawn(pump));
         Ok(answer(planned.schema, planned.kind))
     }

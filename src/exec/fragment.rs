@@ -533,7 +533,7 @@ impl Task {
         let packed =
             zstd::encode_all(bytes.as_slice(), PACKING_LEVEL).ok().filter(|_| written.is_ok());
         if let Some(packed) = packed.filter(|packed| packed.len() <= len_max) {
-            let _ = self.fragments.store.keep(key, &packed);
+            self.fragments.store.keep(key, packed);
         }
     }
 }

@@ -285,6 +285,7 @@ impl OpenFile {
         Error::data(format!("the file changed while it was read: {how}"))
             .at(Place::file(&self.source.name))
             .hint("run the statement again once the file is complete")
+            .passing()
     }
 }
 

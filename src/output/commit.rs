@@ -442,8 +442,8 @@ fn files_below(target: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> io::Re
     Ok(())
 }
 
-/// Deletes stages whose writer is dead: their lock is free.
-fn sweep_stages(folder: &Path, prefix: &str) {
+/// Deletes what dead writers left: the lock of a file or folder that they staged is free.
+pub(super) fn sweep_stages(folder: &Path, prefix: &str) {
     let Ok(listing) = fs::read_dir(folder) else { return };
     for entry in listing.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(prefix) {
@@ -453,7 +453,8 @@ fn sweep_stages(folder: &Path, prefix: &str) {
         let age = made.ok().and_then(|made| made.elapsed().ok());
         let Ok(stage) = File::open(entry.path()) else { continue };
         if age.is_some_and(|age| age >= STAGE_AGE_MIN) && stage.try_lock().is_ok() {
-            let _ = fs::remove_dir_all(entry.path());
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
     }
 }

@@ -15,6 +15,9 @@ use tempfile::NamedTempFile;
 use super::sink::Format;
 use crate::error::{Error, Result};
 
+/// How the names of files begin that are not published.
+const STAGE_PREFIX: &str = ".swath-";
+
 /// A file that is being written.
 #[derive(Debug)]
 pub struct OutputFile {
@@ -122,14 +125,17 @@ impl OutputFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        super::commit::sweep_stages(folder, STAGE_PREFIX);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".swath-").suffix(".tmp");
+        builder.prefix(STAGE_PREFIX).suffix(".tmp");
         let permissions = existing.map(|metadata| metadata.permissions()).or_else(new_permissions);
         if let Some(permissions) = permissions {
             builder.permissions(permissions);
         }
         let stage = builder.tempfile_in(folder).map_err(fail)?;
         let file = stage.as_file().try_clone().map_err(fail)?;
+        // Held as long as this process lives; where there are no locks, nothing is swept.
+        let _ = file.try_lock();
         let packer = Arc::new(Mutex::new(Packer::new(file, &target).map_err(fail)?));
         Ok(OutputFile { target, stage: Stage::Beside(stage), packer })
     }
@@ -232,6 +238,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let target = dir.path().join("out.csv");
         fs::write(&target, "old").expect("write");
+        // A process that was killed an hour ago.
+        let litter = dir.path().join(".swath-abc.tmp");
+        fs::write(&litter, "half").expect("write");
+        let hour = std::time::Duration::from_secs(3600);
+        let open = File::options().write(true).open(&litter).expect("opens");
+        open.set_modified(std::time::SystemTime::now() - hour).expect("dated");
         let file = OutputFile::create(&target).expect("create");
         file.handle().write_all(b"new").expect("write");
         drop(file);

@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
-use datafusion::arrow::compute::{max, max_string_view, min, min_string_view};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, MAX_INLINE_VIEW_LEN, StringViewArray,
+};
+use datafusion::arrow::compute::{max, min};
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, TimestampNanosecondType,
@@ -161,8 +163,7 @@ fn bounds_of(array: &ArrayRef) -> Option<(Bound, Bound)> {
             Some((bound(min(decimals)?), bound(max(decimals)?)))
         }
         DataType::Utf8View => {
-            let texts = array.as_string_view();
-            let (low, high) = (min_string_view(texts)?, max_string_view(texts)?);
+            let (low, high) = text_bounds(array.as_string_view())?;
             (low.len().max(high.len()) <= BOUND_LEN_MAX_BYTES)
                 .then(|| (Bound::Text(low.into()), Bound::Text(high.into())))
         }
@@ -184,6 +185,43 @@ where
 {
     let numbers = array.as_primitive::<T>();
     Some((Bound::Integer(min(numbers)?.into()), Bound::Integer(max(numbers)?.into())))
+}
+
+/// The smallest and the largest text, in one pass; as good as free where all are short.
+fn text_bounds(texts: &StringViewArray) -> Option<(&str, &str)> {
+    let views = texts.views();
+    let is_short = |view: &u128| *view as u32 <= MAX_INLINE_VIEW_LEN;
+    let mut rows = (0..texts.len()).filter(|row| texts.is_valid(*row));
+    let first = rows.next()?;
+    let (mut low, mut high) = (first, first);
+    if views.iter().all(is_short) {
+        // Texts of this length are whole in their views: as numbers they have the order of texts.
+        let key = |row: usize| StringViewArray::inline_key_fast(views[row]);
+        let (mut low_key, mut high_key) = (key(first), key(first));
+        let mut take = |row: usize| {
+            let key = key(row);
+            if key < low_key {
+                (low, low_key) = (row, key);
+            } else if key > high_key {
+                (high, high_key) = (row, key);
+            }
+        };
+        if texts.null_count() == 0 {
+            (0..texts.len()).for_each(&mut take);
+        } else {
+            rows.for_each(take);
+        }
+    } else {
+        for row in rows {
+            let text = texts.value(row);
+            if text < texts.value(low) {
+                low = row;
+            } else if text > texts.value(high) {
+                high = row;
+            }
+        }
+    }
+    Some((texts.value(low), texts.value(high)))
 }
 
 impl Bound {
@@ -403,6 +441,30 @@ impl RangeWalk {
         self.learner.take(self.range_idx, self.is_clean.then_some(range));
         for (name, bounds) in self.names.iter().zip(&mut self.columns) {
             *bounds = name.as_ref().map(|_| None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_the_bounds_that_sorting_gives() {
+        let sets: [&[Option<&str>]; 6] = [
+            &[Some("b"), None, Some("a\0"), Some("a"), Some("ä"), Some("")],
+            &[Some("shop10"), Some("shop9"), Some("shop"), Some("shop\u{ff}")],
+            &[Some("a longer text than fits"), Some("a"), None, Some("a longer text that fits")],
+            &[Some("zz"), Some("a longer text than fits"), Some("abcdefghijkl")],
+            &[None, None, Some("only")],
+            &[None],
+        ];
+        for set in sets {
+            let mut sorted: Vec<&str> = set.iter().flatten().copied().collect();
+            sorted.sort_unstable();
+            let expected = sorted.first().copied().zip(sorted.last().copied());
+            let array: StringViewArray = set.iter().copied().collect();
+            assert_eq!(text_bounds(&array), expected, "{set:?}");
         }
     }
 }
