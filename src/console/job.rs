@@ -61,7 +61,11 @@ impl Job<'_> {
         let result = self.answer(statement, &handle, bar);
         interrupt.end();
         let (notes, row_count) = result?;
-        if let (Some(path), Some(stages)) = (self.stage_page, handle.stages()) {
+        if let Some(path) = self.stage_page {
+            let stages = handle.stages().ok_or_else(|| {
+                Error::usage("this statement has no stages to draw a page of")
+                    .hint("--explain-html is for a query that runs")
+            })?;
             let page = stage_page(&statement.to_string(), &stages);
             std::fs::write(path, page).map_err(|error| {
                 Error::data(format!("cannot write {}: {error}", path.display()))

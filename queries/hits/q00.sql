@@ -1,0 +1,2 @@
+-- All rows.
+SELECT count(*) FROM 'testdata/hits';

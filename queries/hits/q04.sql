@@ -1,0 +1,2 @@
+-- Distinct large numbers.
+SELECT count(DISTINCT user_id) FROM 'testdata/hits';
