@@ -10,8 +10,7 @@ use swath::Engine;
 fn queries_run_as_they_stand() {
     let engine = Engine::open().expect("opens");
     let mut count = 0;
-    for folder in
-        ["queries/seeds", "queries/tour", "queries/graph", "queries/h2o", "queries/hits"]
+    for folder in ["queries/seeds", "queries/tour", "queries/graph", "queries/h2o", "queries/hits"]
     {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

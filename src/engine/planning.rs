@@ -130,8 +130,10 @@ impl Session {
             && !self.shared.has_own_functions.load(Ordering::Relaxed);
         let fragments = self.shared.engine.options.fragments.as_ref().filter(|_| is_on);
         if is_on && fragments.is_none() {
-            return Err(Error::usage("swath.reuse is on, but there is no folder to keep anything in")
-                .hint("start with --reuse, or set XDG_CACHE_HOME; in a program: builder.reuse(dir)"));
+            return Err(Error::usage(
+                "swath.reuse is on, but there is no folder to keep anything in",
+            )
+            .hint("start with --reuse, or set XDG_CACHE_HOME; in a program: builder.reuse(dir)"));
         }
         // A filter that one task sets for another would change what a file gives.
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();

@@ -478,6 +478,7 @@ fn state(engine: &Inner) -> SessionState {
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_udaf(plan::functions::sum::sum());
+    context.register_udaf(plan::functions::double::avg());
     context.state()
 }
 

@@ -10,27 +10,51 @@ use datafusion::arrow::array::Datum;
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, internal_err};
-use datafusion::logical_expr::expr::schema_name_from_exprs;
+use datafusion::logical_expr::expr::{ScalarFunction, schema_name_from_exprs};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 use datafusion::physical_expr_common::datum::apply;
 
-/// The checked form of an operator, if it has one.
-pub fn checked(operator: Operator) -> Option<Arc<ScalarUDF>> {
+/// The checked form of an operator between two expressions, if it has one; on whole numbers.
+///
+/// `a + b - c` is one function of three arguments: a tree of functions would take planning a time that
+/// grows with the cube of its depth.
+pub fn checked(left: &Expr, operator: Operator, right: &Expr) -> Option<Expr> {
     let operation = match operator {
         Operator::Plus => Operation::Add,
         Operator::Minus => Operation::Subtract,
         Operator::Multiply => Operation::Multiply,
         _ => return None,
     };
-    Some(Arc::new(ScalarUDF::new_from_impl(Checked::new(operation))))
+    let (mut operations, mut args) = match chain_of(left) {
+        // Products go before sums.
+        Some((operations, args)) if binds(operations[0]) == binds(operation) => {
+            (operations.to_vec(), args.to_vec())
+        }
+        _ => (Vec::new(), vec![left.clone()]),
+    };
+    operations.push(operation);
+    args.push(right.clone());
+    Some(call(Checked::new(operations), args))
 }
 
 /// The checked unary minus.
-pub fn checked_negative() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(Checked::new(Operation::Negate)))
+pub fn checked_negative(inner: &Expr) -> Expr {
+    call(Checked::new(Vec::new()), vec![inner.clone()])
+}
+
+fn call(function: Checked, args: Vec<Expr>) -> Expr {
+    let function = Arc::new(ScalarUDF::new_from_impl(function));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, args))
+}
+
+/// The operations and arguments of a chain of ours.
+fn chain_of(expr: &Expr) -> Option<(&[Operation], &[Expr])> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    let checked = (func.inner().as_ref() as &dyn std::any::Any).downcast_ref::<Checked>()?;
+    (!checked.operations.is_empty()).then_some((&checked.operations, args))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,38 +62,75 @@ enum Operation {
     Add,
     Subtract,
     Multiply,
-    Negate,
 }
 
+/// Whether an operation goes before others.
+fn binds(operation: Operation) -> bool {
+    operation == Operation::Multiply
+}
+
+impl Operation {
+    fn symbol(self) -> char {
+        match self {
+            Operation::Add => '+',
+            Operation::Subtract => '-',
+            Operation::Multiply => '*',
+        }
+    }
+}
+
+/// Operations from left to right, one less than arguments; the unary minus if there are none.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
-    operation: Operation,
+    name: String,
+    operations: Vec<Operation>,
     signature: Signature,
 }
 
 impl Checked {
-    fn new(operation: Operation) -> Self {
-        let arity = if operation == Operation::Negate { 1 } else { 2 };
-        Checked { operation, signature: Signature::any(arity, Volatility::Immutable) }
+    fn new(operations: Vec<Operation>) -> Self {
+        let symbols: String = operations.iter().map(|operation| operation.symbol()).collect();
+        Checked {
+            // What is kept of partial aggregates is found by the names of functions.
+            name: format!("swath_{}", if symbols.is_empty() { "negative" } else { &symbols }),
+            signature: Signature::any(operations.len() + 1, Volatility::Immutable),
+            operations,
+        }
     }
 
-    fn symbol(&self) -> &'static str {
-        match self.operation {
-            Operation::Add => "+",
-            Operation::Subtract | Operation::Negate => "-",
-            Operation::Multiply => "*",
+    /// The operators between names of arguments.
+    fn written(&self, args: &[Expr], name: impl Fn(&Expr) -> Result<String>) -> Result<String> {
+        let Some((first, rest)) = args.split_first() else { return Ok(self.name.clone()) };
+        if self.operations.is_empty() {
+            return Ok(format!("(- {})", name(first)?));
+        }
+        let part = |arg: &Expr, is_first: bool| -> Result<String> {
+            let name = name(arg)?;
+            Ok(if self.parts(arg, is_first) { format!("({name})") } else { name })
+        };
+        let mut text: String = part(first, true)?;
+        for (operation, arg) in self.operations.iter().zip(rest) {
+            text.push_str(&format!(" {} {}", operation.symbol(), part(arg, false)?));
+        }
+        Ok(text)
+    }
+}
+
+impl Checked {
+    /// Whether an argument would be read in another way without parentheses.
+    fn parts(&self, arg: &Expr, is_first: bool) -> bool {
+        let is_product = self.operations.contains(&Operation::Multiply);
+        match chain_of(arg) {
+            Some((operations, _)) if binds(operations[0]) => is_product && !is_first,
+            Some(_) => is_product || !is_first,
+            None => matches!(arg, Expr::BinaryExpr(_)),
         }
     }
 }
 
 impl ScalarUDFImpl for Checked {
     fn name(&self) -> &str {
-        match self.operation {
-            Operation::Add => "checked_add",
-            Operation::Subtract => "checked_subtract",
-            Operation::Multiply => "checked_multiply",
-            Operation::Negate => "checked_negate",
-        }
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -77,20 +138,11 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(match args {
-            [left, right] => format!("{left} {} {right}", self.symbol()),
-            [only] => format!("(- {only})"),
-            _ => self.name().to_string(),
-        })
+        self.written(args, |arg| Ok(arg.to_string()))
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let name = |expr: &Expr| schema_name_from_exprs(std::slice::from_ref(expr));
-        Ok(match args {
-            [left, right] => format!("{} {} {}", name(left)?, self.symbol(), name(right)?),
-            [only] => format!("(- {})", name(only)?),
-            _ => self.name().to_string(),
-        })
+        self.written(args, |arg| Ok(schema_name_from_exprs(std::slice::from_ref(arg))?))
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
@@ -101,16 +153,22 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let kernel = match self.operation {
-            Operation::Add => numeric::add,
-            Operation::Subtract => numeric::sub,
-            Operation::Multiply => numeric::mul,
-            Operation::Negate => return negate(&args.args),
-        };
-        match args.args.as_slice() {
-            [left, right] => apply(left, right, |l: &dyn Datum, r: &dyn Datum| kernel(l, r)),
-            _ => internal_err!("{} takes two arguments", self.name()),
+        if self.operations.is_empty() {
+            return negate(&args.args);
         }
+        let Some((first, rest)) = args.args.split_first() else {
+            return internal_err!("{} without arguments", self.name());
+        };
+        let mut total = first.clone();
+        for (operation, arg) in self.operations.iter().zip(rest) {
+            let kernel = match operation {
+                Operation::Add => numeric::add,
+                Operation::Subtract => numeric::sub,
+                Operation::Multiply => numeric::mul,
+            };
+            total = apply(&total, arg, |l: &dyn Datum, r: &dyn Datum| kernel(l, r))?;
+        }
+        Ok(total)
     }
 }
 
@@ -119,5 +177,31 @@ fn negate(args: &[ColumnarValue]) -> Result<ColumnarValue> {
         [ColumnarValue::Array(array)] => Ok(ColumnarValue::Array(numeric::neg(array)?)),
         [ColumnarValue::Scalar(scalar)] => Ok(ColumnarValue::Scalar(scalar.arithmetic_negate()?)),
         _ => internal_err!("the unary minus takes one argument"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::logical_expr::{ident, lit};
+
+    #[test]
+    fn chains_are_flat_and_read_as_they_were_written() {
+        let of =
+            |left: &Expr, operator, right: &Expr| checked(left, operator, right).expect("ours");
+        let (a, b, c) = (ident("a"), ident("b"), ident("c"));
+        let (plus, times) = (Operator::Plus, Operator::Multiply);
+        let sum = of(&of(&a, plus, &b), Operator::Minus, &c);
+        assert_eq!(sum.schema_name().to_string(), "a + b - c");
+        assert_eq!(chain_of(&sum).expect("a chain").1.len(), 3);
+        assert_eq!(of(&of(&a, plus, &b), times, &c).schema_name().to_string(), "(a + b) * c");
+        assert_eq!(of(&a, plus, &of(&b, times, &c)).schema_name().to_string(), "a + b * c");
+        assert_eq!(
+            of(&a, Operator::Minus, &of(&b, plus, &c)).schema_name().to_string(),
+            "a - (b + c)"
+        );
+        assert_eq!(of(&of(&a, times, &b), times, &c).schema_name().to_string(), "a * b * c");
+        assert_eq!(checked_negative(&lit(1_i64)).schema_name().to_string(), "(- Int64(1))");
+        assert!(checked(&a, Operator::Divide, &b).is_none());
     }
 }

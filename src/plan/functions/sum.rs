@@ -2,8 +2,8 @@
 //!
 //! DataFusion's own `sum` wraps around at 64 (or 128) bits without a word. Here whole numbers and
 //! decimals are added up in 128 bits, so that the order in which tasks finish cannot matter, and a
-//! total that does not fit the result's type is an error. Floating point, durations and intervals
-//! go to DataFusion's.
+//! total that does not fit the result's type is an error. DOUBLE goes to [`super::double`]; durations
+//! and intervals go to DataFusion's.
 
 use std::collections::HashSet;
 use std::mem::size_of;
@@ -23,6 +23,8 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
+
+use super::double::{self, Ask};
 
 /// The precision of states: any sum of 2^63 numbers of 64 bits fits.
 const STATE_PRECISION: u8 = 38;
@@ -65,6 +67,9 @@ impl AggregateUDFImpl for ExactSum {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let result = args.return_field.data_type();
+        if *result == DataType::Float64 && !args.is_distinct {
+            return Ok(double::one(Ask::Sum));
+        }
         if !is_exact(result) {
             return self.inner.accumulator(args);
         }
@@ -84,6 +89,9 @@ impl AggregateUDFImpl for ExactSum {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let result = args.return_type();
+        if *result == DataType::Float64 && !args.is_distinct {
+            return Ok(double::state_fields(args.name));
+        }
         if !is_exact(result) {
             return self.inner.state_fields(args);
         }
@@ -112,6 +120,9 @@ impl AggregateUDFImpl for ExactSum {
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let result = args.return_field.data_type();
+        if *result == DataType::Float64 {
+            return Ok(double::many(Ask::Sum));
+        }
         if !is_exact(result) {
             return self.inner.create_groups_accumulator(args);
         }

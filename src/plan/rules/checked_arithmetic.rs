@@ -5,7 +5,6 @@
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
@@ -48,21 +47,12 @@ fn replace(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<Expr> {
     let is_integer =
         |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type.is_integer());
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let function = arithmetic::checked(*op)?;
-            if !(is_integer(left) && is_integer(right)) {
-                return None;
-            }
-            let args = vec![left.as_ref().clone(), right.as_ref().clone()];
-            Some(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if is_integer(left) && is_integer(right) =>
+        {
+            arithmetic::checked(left, *op, right)
         }
-        Expr::Negative(inner) if is_integer(inner) => {
-            let args = vec![inner.as_ref().clone()];
-            Some(Expr::ScalarFunction(ScalarFunction::new_udf(
-                arithmetic::checked_negative(),
-                args,
-            )))
-        }
+        Expr::Negative(inner) if is_integer(inner) => Some(arithmetic::checked_negative(inner)),
         _ => None,
     }
 }
