@@ -78,6 +78,7 @@ impl Session {
         }
         let headers = headers(&parsed);
         params::bind(&mut parsed, params)?;
+        self.expand_macros(&mut parsed)?;
         run.sources = self.bind(&mut parsed)?;
         let tables = self.open(&parsed, run).await?;
         let columns = self.columns(&parsed, &tables).await;
@@ -85,6 +86,22 @@ impl Session {
             tables.iter().map(|table| (table.name.clone(), table.hidden.clone())).collect();
         plan::names::spell(&mut parsed, columns.iter().map(String::as_str), &hidden);
         let _registered = Registered::new(&self.shared.context, tables)?;
+        let state = self.shared.context.state();
+        if let Some(sql) = plan::names::sql_of_mut(&mut parsed) {
+            plan::sugar::rewrite(sql, &|query| {
+                let query = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
+                // The tables are open: nothing is waited for.
+                let plan = pollster::block_on(state.statement_to_plan(query))?;
+                Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+            })?;
+        }
+        if statement.summarize {
+            let query = parsed.to_string();
+            let plan = state.statement_to_plan(parsed).await?;
+            let about = plan::summarize::query(&query, plan.schema().as_arrow());
+            parsed = plan::parse::parse(&about)?.remove(0).statement;
+        }
+        let headers = headers.filter(|_| !statement.summarize);
         if let DfStatement::Explain(explain) = &parsed
             && !explain.options.verbose
             && explain.options.format.is_none()
@@ -145,6 +162,13 @@ impl Session {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
             None => Ok(physical),
         }
+    }
+
+    /// Puts what macros stand for in their place.
+    pub(super) fn expand_macros(&self, parsed: &mut DfStatement) -> Result<()> {
+        let Some(sql) = plan::names::sql_of_mut(parsed) else { return Ok(()) };
+        let macros = self.shared.macros.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        plan::macros::expand(sql, &macros)
     }
 
     /// The query of a view, by lower-case name.
@@ -325,6 +349,21 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         // An external table is one.
         let is_view = |name: &ObjectName| views().contains_key(&name.to_string().to_lowercase());
+        if let Some((key, made)) = plan::macros::of_statement(statement) {
+            let replaces = matches!(
+                statement.as_ref(),
+                SqlStatement::CreateMacro { or_replace: true, .. }
+            ) || matches!(statement.as_ref(), SqlStatement::CreateFunction(made) if made.or_replace);
+            let macros = shared.macros.lock().unwrap_or_else(PoisonError::into_inner);
+            if macros.contains_key(&key) && !replaces {
+                return Err(Error::sql(format!("a macro named {} exists", key.0))
+                    .hint("CREATE OR REPLACE MACRO"));
+            }
+            drop(macros);
+            return Ok(Some(Box::new(move || {
+                shared.macros.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made);
+            })));
+        }
         match statement.as_ref() {
             SqlStatement::CreateView(view) => {
                 let name = view.name.to_string().trim_matches('"').to_lowercase();
@@ -359,6 +398,24 @@ impl Session {
                     views.retain(|name, _| !names.contains(name));
                 })))
             }
+            SqlStatement::DropFunction(drop) => {
+                let names: Vec<String> = drop
+                    .func_desc
+                    .iter()
+                    .map(|made| made.name.to_string().to_lowercase())
+                    .collect();
+                let is_ours = {
+                    let macros = shared.macros.lock().unwrap_or_else(PoisonError::into_inner);
+                    names.iter().all(|name| macros.keys().any(|(known, _)| known == name))
+                };
+                Ok(is_ours.then(|| -> Box<dyn FnOnce() + Send> {
+                    Box::new(move || {
+                        let mut macros =
+                            shared.macros.lock().unwrap_or_else(PoisonError::into_inner);
+                        macros.retain(|(name, _), _| !names.contains(name));
+                    })
+                }))
+            }
             _ => Ok(None),
         }
     }
@@ -369,7 +426,7 @@ impl Session {
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
         let query = SqlStatement::Query(view.query.clone());
         let parsed = DfStatement::Statement(Box::new(query));
-        let inner = Statement { parsed, view: ExplainView::default() };
+        let inner = Statement { parsed, view: ExplainView::default(), summarize: false };
         Box::pin(self.plan(&inner, &Params::new(), run)).await.map(drop)
     }
 }

@@ -42,6 +42,7 @@ use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::Source;
+use crate::plan::macros::Macros;
 use crate::plan::parse::{ExplainView, Parsed};
 
 /// Batches that may wait for a slow reader.
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Inner>,
     /// Views by lower-case name: their locations are opened anew by each statement.
     pub(super) views: Mutex<BTreeMap<String, Query>>,
+    pub(super) macros: Mutex<Macros>,
     pub(super) layouts: LayoutCache,
     /// What did not fit, by location: guessed types stay wide once they had to be.
     pub(super) misfits: Mutex<HashMap<String, Misfits>>,
@@ -82,6 +84,7 @@ impl std::fmt::Debug for Shared {
 pub struct Statement {
     pub(super) parsed: DfStatement,
     pub(super) view: ExplainView,
+    pub(super) summarize: bool,
 }
 
 impl std::fmt::Display for Statement {
@@ -103,6 +106,7 @@ impl Session {
                 engine,
                 context,
                 views: Mutex::default(),
+                macros: Mutex::default(),
                 layouts: LayoutCache::default(),
                 misfits: Mutex::default(),
                 next_id: AtomicU64::new(1),
@@ -123,7 +127,11 @@ impl Session {
             }
             let statements = statements.into_iter();
             Ok(statements
-                .map(|Parsed { statement: parsed, view }| Statement { parsed, view })
+                .map(|Parsed { statement: parsed, view, summarize }| Statement {
+                    parsed,
+                    view,
+                    summarize,
+                })
                 .collect())
         })
     }
@@ -223,6 +231,7 @@ impl Session {
     pub(super) fn sources(&self, statement: &Statement, params: &Params) -> Result<Vec<Source>> {
         let mut parsed = statement.parsed.clone();
         super::params::bind(&mut parsed, params)?;
+        self.expand_macros(&mut parsed)?;
         self.bind(&mut parsed)
     }
 
@@ -390,6 +399,7 @@ impl Session {
         let aggregates = state.aggregate_functions().keys();
         let mut names: Vec<String> =
             scalars.chain(aggregates).chain(state.window_functions().keys()).cloned().collect();
+        names.extend(plan::macros::built_in_names().map(str::to_string));
         names.sort();
         names.dedup();
         names
@@ -479,6 +489,9 @@ fn state(engine: &Inner) -> SessionState {
     let context = SessionContext::new_with_state(state);
     context.register_udaf(plan::functions::sum::sum());
     context.register_udaf(plan::functions::double::avg());
+    context.register_udaf(plan::functions::mode::mode());
+    context.register_udf(plan::functions::texts::type_of());
+    context.register_udf(plan::functions::texts::format());
     context.state()
 }
 

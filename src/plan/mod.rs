@@ -7,11 +7,15 @@
 
 pub mod bind;
 mod copy;
+pub mod dialect;
 pub mod explain;
 pub mod external;
 pub mod functions;
+pub mod macros;
 pub mod names;
 pub mod parse;
 pub mod refuse;
 pub mod rules;
 pub mod stage;
+pub mod sugar;
+pub mod summarize;

@@ -41,7 +41,8 @@ fn sql_of(statement: &Statement) -> Option<&SqlStatement> {
     }
 }
 
-fn sql_of_mut(statement: &mut Statement) -> Option<&mut SqlStatement> {
+/// The SQL of a statement, also below EXPLAIN.
+pub fn sql_of_mut(statement: &mut Statement) -> Option<&mut SqlStatement> {
     match statement {
         Statement::Statement(statement) => Some(statement),
         Statement::Explain(explain) => sql_of_mut(&mut explain.statement),

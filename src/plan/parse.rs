@@ -1,14 +1,16 @@
 //! Parsing: text into statements, with the place of a mistake.
 
+use std::borrow::Cow;
+
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
-use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::dialect::SwathDialect;
 use crate::error::{Error, Place, Result};
 
 /// Expressions nested deeper than this are refused before they can exhaust the stack.
@@ -26,6 +28,8 @@ pub struct Parsed {
     pub statement: Statement,
     /// Of no meaning unless it is an EXPLAIN.
     pub view: ExplainView,
+    /// `SUMMARIZE`: what is known of each column of the query is wanted, and not its rows.
+    pub summarize: bool,
 }
 
 /// How EXPLAIN shows a plan.
@@ -45,16 +49,73 @@ pub enum ExplainView {
 /// # Errors
 /// When the text is not SQL; the place is the line and column of what was unexpected.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
-    let dialect = GenericDialect {};
+    let dialect = SwathDialect;
     // What cannot be cut into tokens is the parser's to report.
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().unwrap_or_default();
     check_chains(&tokens)?;
-    DFParserBuilder::new(sql)
+    let sql = plainer(sql, &tokens);
+    DFParserBuilder::new(sql.as_ref())
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(Error::from(error)))
+}
+
+/// The text with clauses as the parser knows them: without `[NOT] MATERIALIZED` behind `AS`, which only
+/// asks for speed, and with `TABLESAMPLE (n ROWS)` for `USING SAMPLE n`. Nothing before them moves.
+fn plainer<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
+    let tokens: Vec<_> =
+        tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
+    let is = |idx: usize, wanted: &str| {
+        matches!(tokens.get(idx).map(|found| &found.token), Some(Token::Word(word))
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+    };
+    let mut edits: Vec<(usize, usize, String)> = Vec::new();
+    for idx in 0..tokens.len() {
+        let words = if is(idx, "not") { 2 } else { 1 };
+        if idx > 0
+            && is(idx - 1, "as")
+            && is(idx + words - 1, "materialized")
+            && tokens.get(idx + words).is_some_and(|next| next.token == Token::LParen)
+        {
+            edits.push((idx, idx + words - 1, String::new()));
+        }
+        if is(idx, "using")
+            && is(idx + 1, "sample")
+            && let Some(Token::Number(number, _)) = tokens.get(idx + 2).map(|found| &found.token)
+        {
+            let is_percent = is(idx + 3, "percent")
+                || tokens.get(idx + 3).is_some_and(|next| next.token == Token::Mod);
+            let last = if is_percent || is(idx + 3, "rows") { idx + 3 } else { idx + 2 };
+            let unit = if is_percent { "PERCENT" } else { "ROWS" };
+            edits.push((idx, last, format!("TABLESAMPLE ({number} {unit})")));
+        }
+    }
+    let mut text = Cow::Borrowed(sql);
+    for (first, last, new) in edits.into_iter().rev() {
+        let (start, end) = (tokens[first].span.start, tokens[last].span.end);
+        let offset = |line, column| offset_of(sql, line, column);
+        if let (Some(start), Some(end)) =
+            (offset(start.line, start.column), offset(end.line, end.column))
+        {
+            let padding = " ".repeat((end - start).saturating_sub(new.len()));
+            text.to_mut().replace_range(start..end, &format!("{new}{padding}"));
+        }
+    }
+    text
+}
+
+/// The offset of a line and a column, both counted from 1.
+fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
+    let line_start = match line.checked_sub(2) {
+        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
+        None => 0,
+    };
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let line = &text[line_start..];
+    let within = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)?;
+    Some(line_start + within)
 }
 
 fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {
@@ -69,15 +130,21 @@ fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> 
                 let options = ExplainStatementOptions { analyze, ..Default::default() };
                 let statement = Box::new(parser.parse_statement()?);
                 let statement = Statement::Explain(ExplainStatement { statement, options });
-                Parsed { statement, view }
+                Parsed { statement, view, summarize: false }
             }
             None => {
-                let statement = if parser.parser.parse_keyword(Keyword::COPY) {
+                let summarize = takes_word(&mut parser.parser, "summarize");
+                let statement = if summarize && !starts_query(&parser.parser) {
+                    let table = parser.parser.parse_table_factor()?;
+                    whole_table(&table)?
+                } else if parser.parser.parse_keyword(Keyword::COPY) {
                     Statement::CopyTo(super::copy::parse(&mut parser.parser)?)
+                } else if let Some(variable) = set_variable(&mut parser.parser)? {
+                    Statement::Statement(Box::new(variable))
                 } else {
                     parser.parse_statement()?
                 };
-                Parsed { statement, view: ExplainView::Tree }
+                Parsed { statement, view: ExplainView::Tree, summarize }
             }
         };
         all.push(parsed);
@@ -86,6 +153,50 @@ fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> 
             parser.parser.expected("end of statement", next)?;
         }
     }
+}
+
+/// Takes in a word that is no keyword of the parser's, if a statement begins with it.
+fn takes_word(parser: &mut Parser<'_>, wanted: &str) -> bool {
+    let is_word = matches!(parser.peek_token().token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted));
+    if is_word {
+        parser.next_token();
+    }
+    is_word
+}
+
+fn starts_query(parser: &Parser<'_>) -> bool {
+    match parser.peek_token_ref().token {
+        Token::LParen => true,
+        Token::Word(ref word) => {
+            let starts = [Keyword::SELECT, Keyword::FROM, Keyword::WITH, Keyword::VALUES];
+            starts.contains(&word.keyword)
+        }
+        _ => false,
+    }
+}
+
+fn whole_table(table: &impl std::fmt::Display) -> Result<Statement, DataFusionError> {
+    let sql = format!("SELECT * FROM {table}");
+    DFParserBuilder::new(sql.as_str()).with_dialect(&SwathDialect).build()?.parse_statement()
+}
+
+/// `SET VARIABLE name = literal`, as a macro that `getvariable('name')` calls.
+fn set_variable(parser: &mut Parser<'_>) -> Result<Option<SqlStatement>, DataFusionError> {
+    let is_variable = matches!(parser.peek_token().token, Token::Word(ref word) if word.keyword == Keyword::SET)
+        && matches!(parser.peek_nth_token(1).token, Token::Word(ref word) if word.keyword == Keyword::VARIABLE)
+        && matches!(parser.peek_nth_token(2).token, Token::Word(_));
+    if !is_variable {
+        return Ok(None);
+    }
+    parser.next_token();
+    parser.next_token();
+    let name = parser.parse_identifier()?;
+    if !parser.consume_token(&Token::Eq) {
+        parser.expect_keyword(Keyword::TO)?;
+    }
+    let value = parser.parse_expr()?;
+    Ok(Some(super::macros::variable(&name.value, value)?))
 }
 
 /// Takes in `EXPLAIN [ANALYZE] STAGES` and `EXPLAIN (FORMAT json [, ANALYZE])`, which the parser does
@@ -200,7 +311,7 @@ fn is_operator(token: &Token, after_value: bool) -> bool {
 ///
 /// Quotes, dollar quotes and comments are respected, because the tokenizer knows them.
 pub fn is_complete(text: &str) -> bool {
-    let dialect = GenericDialect {};
+    let dialect = SwathDialect;
     match Tokenizer::new(&dialect, text).tokenize() {
         // An open quote or comment: more lines must follow.
         Err(_) => false,

@@ -115,11 +115,9 @@ impl Visitor for Refusals {
                 with_ordinality,
                 partitions,
                 json_path,
-                sample,
                 index_hints,
                 ..
             } => {
-                refuse_if(sample.is_some(), "TABLESAMPLE", use_limit)?;
                 refuse_if(version.is_some(), "a table version", "leave it out")?;
                 refuse_if(!with_hints.is_empty(), "WITH (hints)", "leave it out")?;
                 refuse_if(!index_hints.is_empty(), "an index hint", "leave it out")?;
@@ -157,8 +155,6 @@ impl Visitor for Refusals {
 }
 
 fn check_wildcard(options: &WildcardAdditionalOptions) -> Verdict {
-    refuse_if(options.opt_ilike.is_some(), "* ILIKE", "name the columns")?;
-    refuse_if(options.opt_rename.is_some(), "* RENAME", "name the columns, with AS")?;
     refuse_if(options.opt_alias.is_some(), "an alias for *", "name the columns")
 }
 

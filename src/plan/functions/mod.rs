@@ -1,5 +1,7 @@
-//! Functions of our own, where DataFusion's would be silently wrong.
+//! Functions of our own: where DataFusion's would be silently wrong, and where it has none.
 
 pub mod arithmetic;
 pub mod double;
+pub mod mode;
 pub mod sum;
+pub mod texts;

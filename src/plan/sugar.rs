@@ -1,0 +1,717 @@
+//! Sugar: clauses that DataFusion's planner does not know, written in those that it does.
+//!
+//! ```text
+//! FROM t                          SELECT * FROM t
+//! SELECT * RENAME, * LIKE,
+//!        COLUMNS('re')            the columns by name
+//! alias in WHERE or another item  what it stands for, unless a column has that name
+//! SEMI JOIN, ANTI JOIN            LEFT SEMI JOIN, LEFT ANTI JOIN
+//! TABLESAMPLE, PIVOT, UNPIVOT      subqueries
+//! FETCH FIRST n, LIMIT n BY x     LIMIT n, QUALIFY row_number() OVER (PARTITION BY x) <= n
+//! a // b, a ^ b, TRY(CAST(..)),
+//! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
+//! ```
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, CastKind, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause,
+    NullInclusion, OrderByKind, PivotValueSource, Query, RenameSelectItem, Select, SelectFlavor,
+    SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind, TableSampleUnit,
+    Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
+};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+use crate::error::{Error, Result};
+
+/// Gives the names of the columns of `SELECT * FROM ...`.
+pub type ColumnsOf<'a> = &'a dyn Fn(Query) -> Result<Vec<String>>;
+
+/// Rewrites a statement whose locations have become tables.
+///
+/// # Errors
+/// When a clause cannot be rewritten, or names a column that is not there.
+pub fn rewrite(statement: &mut Statement, columns_of: ColumnsOf<'_>) -> Result<()> {
+    match statement.visit(&mut Rewriter { columns_of, with: Vec::new() }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Rewriter<'a> {
+    columns_of: ColumnsOf<'a>,
+    /// The WITH of each query around the one that is visited.
+    with: Vec<Option<With>>,
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.with.push(query.with.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.with.pop();
+        match limits(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        match self.select(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        let written = match table {
+            TableFactor::Table { sample: Some(_), .. } => sampled(table),
+            TableFactor::Pivot { .. } => self.pivoted(table),
+            TableFactor::Unpivot { .. } => self.unpivoted(table),
+            _ => return ControlFlow::Continue(()),
+        };
+        match written.and_then(|(sql, alias)| derived(&sql, alias)) {
+            Ok(derived) => {
+                *table = derived;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        expression(expr);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Rewriter<'_> {
+    fn select(&self, select: &mut Select) -> Result<()> {
+        if select.projection.is_empty() && select.flavor == SelectFlavor::FromFirstNoSelect {
+            let all = WildcardAdditionalOptions::default();
+            select.projection.push(SelectItem::Wildcard(all));
+        }
+        for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
+            join.join_operator = match std::mem::replace(
+                &mut join.join_operator,
+                JoinOperator::CrossJoin(JoinConstraint::None),
+            ) {
+                JoinOperator::Semi(constraint) => JoinOperator::LeftSemi(constraint),
+                JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
+                other => other,
+            };
+        }
+        let mut known: Option<Vec<String>> = None;
+        if select.projection.iter().any(names_columns) {
+            let columns = self.columns_of(select)?;
+            select.projection = select
+                .projection
+                .drain(..)
+                .map(|item| expanded(item, &columns))
+                .collect::<Result<Vec<_>>>()?
+                .concat();
+            known = Some(columns);
+        }
+        self.aliases(select, known)?;
+        part_names(&mut select.projection);
+        Ok(())
+    }
+
+    /// The columns of a table.
+    fn columns_of_table(&self, table: &TableFactor) -> Result<Vec<String>> {
+        match query(&format!("SELECT * FROM {table}"))?.body.as_ref() {
+            SetExpr::Select(select) => self.columns_of(select),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// PIVOT (sum(x) FOR key IN (a, b)): one filtered aggregate for each value.
+    fn pivoted(&self, pivot: &TableFactor) -> Result<(String, Option<TableAlias>)> {
+        let TableFactor::Pivot {
+            table,
+            aggregate_functions,
+            value_column,
+            value_source: PivotValueSource::List(values),
+            default_on_null: None,
+            alias,
+        } = pivot
+        else {
+            return Err(Error::sql("this form of PIVOT is not supported")
+                .hint("PIVOT (sum(x) FOR key IN ('a', 'b'))"));
+        };
+        let [key] = &value_column[..] else {
+            return Err(Error::sql("PIVOT goes FOR one column"));
+        };
+        let mut used = names_in(key);
+        used.extend(aggregate_functions.iter().flat_map(|function| names_in(&function.expr)));
+        let columns = self.columns_of_table(table)?;
+        let others: Vec<String> = columns
+            .iter()
+            .filter(|name| !used.contains(&name.to_lowercase()))
+            .map(|name| named(name).to_string())
+            .collect();
+        let mut items = others.clone();
+        for value in values {
+            let name = match (&value.alias, &value.expr) {
+                (Some(alias), _) => alias.value.clone(),
+                (None, Expr::Value(text)) => {
+                    text.value.clone().into_string().unwrap_or_else(|| text.to_string())
+                }
+                (None, other) => other.to_string(),
+            };
+            for function in aggregate_functions {
+                let title = match (&function.alias, aggregate_functions.len()) {
+                    (Some(alias), _) => format!("{name}_{}", alias.value),
+                    (None, 1) => name.clone(),
+                    (None, _) => format!("{name}_{}", function.expr),
+                };
+                let title = Ident::with_quote('"', title.replace('"', "\"\""));
+                let aggregate = &function.expr;
+                items.push(format!("{aggregate} FILTER (WHERE {key} = {}) AS {title}", value.expr));
+            }
+        }
+        let group_by = match others.len() {
+            0 => String::new(),
+            _ => format!(" GROUP BY {}", others.join(", ")),
+        };
+        Ok((format!("SELECT {} FROM {table}{group_by}", items.join(", ")), alias.clone()))
+    }
+
+    /// UNPIVOT (value FOR name IN (a, b)): one SELECT for each column.
+    fn unpivoted(&self, unpivot: &TableFactor) -> Result<(String, Option<TableAlias>)> {
+        let TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } = unpivot
+        else {
+            return Err(Error::sql("this form of UNPIVOT is not supported"));
+        };
+        let used: Vec<String> = columns.iter().flat_map(|column| names_in(&column.expr)).collect();
+        let others: Vec<String> = self
+            .columns_of_table(table)?
+            .iter()
+            .filter(|name| !used.contains(&name.to_lowercase()))
+            .map(|name| format!("{}, ", named(name)))
+            .collect();
+        let keeps_nulls = matches!(null_inclusion, Some(NullInclusion::IncludeNulls));
+        let part = |column: &ExprWithAlias| {
+            let title = match &column.alias {
+                Some(alias) => alias.value.clone(),
+                None => column.expr.to_string().replace('"', ""),
+            };
+            let title = crate::units::show_literal(&title);
+            let (others, column) = (others.concat(), &column.expr);
+            let filter =
+                if keeps_nulls { String::new() } else { format!(" WHERE {column} IS NOT NULL") };
+            format!("SELECT {others}{title} AS {name}, {column} AS {value} FROM {table}{filter}")
+        };
+        let parts: Vec<String> = columns.iter().map(part).collect();
+        Ok((parts.join(" UNION ALL "), alias.clone()))
+    }
+
+    /// The columns of all that stands in a FROM.
+    fn columns_of(&self, select: &Select) -> Result<Vec<String>> {
+        let mut all = select.clone();
+        all.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+        all.flavor = SelectFlavor::Standard;
+        (all.selection, all.having, all.qualify, all.distinct) = (None, None, None, None);
+        all.group_by = GroupByExpr::Expressions(vec![], vec![]);
+        all.named_window.clear();
+        let mut with: Option<With> = None;
+        for outer in self.with.iter().flatten() {
+            let with = with.get_or_insert_with(|| With { cte_tables: vec![], ..outer.clone() });
+            with.recursive |= outer.recursive;
+            with.cte_tables.extend(outer.cte_tables.iter().cloned());
+        }
+        let mut query = Query {
+            with,
+            body: Box::new(SetExpr::Select(Box::new(all))),
+            order_by: None,
+            limit_clause: None,
+            fetch: None,
+            locks: Vec::new(),
+            for_clause: None,
+            settings: None,
+            format_clause: None,
+            pipe_operators: Vec::new(),
+        };
+        // The tables inside are rewritten when they are visited, which may be later.
+        let inner = &mut Rewriter { columns_of: self.columns_of, with: Vec::new() };
+        if let ControlFlow::Break(error) = VisitMut::visit(&mut query, inner) {
+            return Err(error);
+        }
+        (self.columns_of)(query)
+    }
+
+    /// Puts what aliases stand for in their place, in WHERE and in the items behind them.
+    fn aliases(&self, select: &mut Select, known: Option<Vec<String>>) -> Result<()> {
+        let mut aliases: Vec<(String, Expr)> = Vec::new();
+        let mut is_used = select.selection.as_ref().map(names_in).unwrap_or_default();
+        for item in &select.projection {
+            match item {
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    is_used.extend(names_in(expr));
+                    aliases.push((alias.value.to_lowercase(), expr.clone()));
+                }
+                SelectItem::UnnamedExpr(expr) => is_used.extend(names_in(expr)),
+                _ => {}
+            }
+        }
+        aliases.retain(|(alias, expr)| {
+            let is_itself = matches!(expr, Expr::Identifier(name)
+                if name.value.to_lowercase() == *alias);
+            is_used.contains(alias) && !is_itself
+        });
+        if aliases.is_empty() {
+            return Ok(());
+        }
+        let columns = match known {
+            Some(columns) => columns,
+            None => self.columns_of(select)?,
+        };
+        // A column comes first, as in SQL.
+        aliases.retain(|(alias, _)| !columns.iter().any(|name| name.eq_ignore_ascii_case(alias)));
+        if aliases.is_empty() {
+            return Ok(());
+        }
+        let mut usable: Vec<(String, Expr)> = Vec::new();
+        for item in &mut select.projection {
+            match item {
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    put(expr, &usable);
+                    let lower = alias.value.to_lowercase();
+                    if aliases.iter().any(|(name, _)| *name == lower) {
+                        usable.push((lower, expr.clone()));
+                    }
+                }
+                SelectItem::UnnamedExpr(expr) => put(expr, &usable),
+                _ => {}
+            }
+        }
+        if let Some(selection) = &mut select.selection {
+            put(selection, &usable);
+        }
+        Ok(())
+    }
+}
+
+/// Gives items of one name different ones, because the planner takes no two of one name.
+fn part_names(items: &mut [SelectItem]) {
+    let mut seen: HashSet<String> = HashSet::new();
+    for item in items {
+        let (expr, title) = match item {
+            SelectItem::ExprWithAlias { expr, alias } => (&*expr, alias.value.clone()),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                (&Expr::Identifier(name.clone()), name.value.clone())
+            }
+            SelectItem::UnnamedExpr(expr) => (&*expr, expr.to_string()),
+            _ => continue,
+        };
+        // The planner's names have no parentheses but those of calls.
+        let key = |title: &str| title.replace(['(', ')'], "");
+        if seen.insert(key(&title)) {
+            continue;
+        }
+        let mut names = (1..).map(|number| format!("{title}_{number}"));
+        if let Some(name) = names.find(|name| seen.insert(key(name))) {
+            let alias = Ident::with_quote('"', name.replace('"', "\"\""));
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+/// The unquoted names in an expression, but for those in its subqueries.
+fn names_in(expr: &Expr) -> Vec<String> {
+    struct Names(Vec<String>, usize);
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.1 += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.1 -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let (Expr::Identifier(name), 0) = (expr, self.1) {
+                self.0.push(name.value.to_lowercase());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(Vec::new(), 0);
+    let _ = expr.visit(&mut names);
+    names.0
+}
+
+/// Replaces aliases in an expression.
+fn put(expr: &mut Expr, aliases: &[(String, Expr)]) {
+    struct Putter<'a>(&'a [(String, Expr)], usize);
+    impl VisitorMut for Putter<'_> {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.1 += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.1 -= 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let (Expr::Identifier(name), 0) = (&*expr, self.1) {
+                let lower = name.value.to_lowercase();
+                if let Some((_, value)) = self.0.iter().rev().find(|(alias, _)| *alias == lower) {
+                    *expr = Expr::Nested(Box::new(value.clone()));
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    if !aliases.is_empty() {
+        let _ = expr.visit(&mut Putter(aliases, 0));
+    }
+}
+
+/// Whether an item stands for columns in a way that the planner does not know.
+fn names_columns(item: &SelectItem) -> bool {
+    match item {
+        SelectItem::Wildcard(options) => {
+            options.opt_ilike.is_some() || options.opt_rename.is_some()
+        }
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            struct Finder;
+            impl Visitor for Finder {
+                type Break = ();
+                fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+                    if is_columns(expr) {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                }
+            }
+            expr.visit(&mut Finder).is_break()
+        }
+        _ => false,
+    }
+}
+
+fn is_columns(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function)
+        if function.name.to_string().eq_ignore_ascii_case("columns"))
+}
+
+fn named(name: &str) -> Expr {
+    Expr::Identifier(Ident::with_quote('"', name))
+}
+
+/// The items that one stands for.
+fn expanded(item: SelectItem, columns: &[String]) -> Result<Vec<SelectItem>> {
+    let none = |what: &str| {
+        Error::sql(format!("no column matches {what}"))
+            .hint(format!("the columns are {}", columns.join(", ")))
+    };
+    match item {
+        SelectItem::Wildcard(options) if options.opt_ilike.is_some() => {
+            let pattern = options.opt_ilike.map(|ilike| ilike.pattern).unwrap_or_default();
+            let found: Vec<_> = columns.iter().filter(|name| is_like(name, &pattern)).collect();
+            if found.is_empty() {
+                return Err(none(&format!("ILIKE '{pattern}'")));
+            }
+            Ok(found.into_iter().map(|name| SelectItem::UnnamedExpr(named(name))).collect())
+        }
+        SelectItem::Wildcard(options) if options.opt_rename.is_some() => {
+            let renames = match options.opt_rename.clone() {
+                Some(RenameSelectItem::Multiple(renames)) => renames,
+                Some(RenameSelectItem::Single(rename)) => vec![rename],
+                None => Vec::new(),
+            };
+            for rename in &renames {
+                if !columns.iter().any(|name| name.eq_ignore_ascii_case(&rename.ident.value)) {
+                    return Err(none(&rename.ident.value));
+                }
+            }
+            if options.opt_exclude.is_some() || options.opt_replace.is_some() {
+                return Err(Error::sql("* RENAME does not go with EXCLUDE or REPLACE")
+                    .hint("name the columns, with AS"));
+            }
+            let item = |name: &String| {
+                let rename =
+                    renames.iter().find(|rename| rename.ident.value.eq_ignore_ascii_case(name));
+                match rename {
+                    Some(rename) => {
+                        SelectItem::ExprWithAlias { expr: named(name), alias: rename.alias.clone() }
+                    }
+                    None => SelectItem::UnnamedExpr(named(name)),
+                }
+            };
+            Ok(columns.iter().map(item).collect())
+        }
+        SelectItem::UnnamedExpr(expr) if names_columns(&SelectItem::UnnamedExpr(expr.clone())) => {
+            let mut items = Vec::new();
+            for name in columns {
+                let mut one = expr.clone();
+                if fill_columns(&mut one, name)? {
+                    let is_plain = matches!(one, Expr::Identifier(_));
+                    items.push(if is_plain {
+                        SelectItem::UnnamedExpr(one)
+                    } else {
+                        let title = one.to_string().replace('"', "");
+                        SelectItem::ExprWithAlias {
+                            expr: one,
+                            alias: Ident::with_quote('"', title),
+                        }
+                    });
+                }
+            }
+            if items.is_empty() { Err(none(&expr.to_string())) } else { Ok(items) }
+        }
+        SelectItem::ExprWithAlias { expr, alias }
+            if names_columns(&SelectItem::UnnamedExpr(expr.clone())) =>
+        {
+            Err(Error::sql(format!("COLUMNS(...) is many columns, {alias} is one name"))
+                .hint("leave the alias out"))
+        }
+        other => Ok(vec![other]),
+    }
+}
+
+/// Puts one column in the place of COLUMNS(...); false if it is not one of those meant.
+fn fill_columns(expr: &mut Expr, name: &str) -> Result<bool> {
+    struct Fill<'a>(&'a str, bool);
+    impl VisitorMut for Fill<'_> {
+        type Break = Error;
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+            if !is_columns(expr) {
+                return ControlFlow::Continue(());
+            }
+            match is_meant(expr, self.0) {
+                Ok(is_meant) => self.1 &= is_meant,
+                Err(error) => return ControlFlow::Break(error),
+            }
+            *expr = named(self.0);
+            ControlFlow::Continue(())
+        }
+    }
+    let mut fill = Fill(name, true);
+    match expr.visit(&mut fill) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(fill.1),
+    }
+}
+
+/// Whether COLUMNS('re') or COLUMNS(*) means a column.
+fn is_meant(expr: &Expr, name: &str) -> Result<bool> {
+    let wrong = || {
+        Error::sql(format!("COLUMNS takes a regular expression or *, not {expr}"))
+            .hint("COLUMNS('^price_') or COLUMNS(*)")
+    };
+    let Expr::Function(function) = expr else { return Err(wrong()) };
+    let FunctionArguments::List(list) = &function.args else { return Err(wrong()) };
+    match &list.args[..] {
+        [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => Ok(true),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
+            Value::SingleQuotedString(pattern) => regex::RegexBuilder::new(pattern)
+                .case_insensitive(true)
+                .size_limit(1 << 20)
+                .build()
+                .map(|regex| regex.is_match(name))
+                .map_err(|error| Error::sql(format!("COLUMNS: {error}"))),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    }
+}
+
+/// SQL's ILIKE.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let mut regex = String::from("(?is)^");
+    for part in pattern.chars() {
+        match part {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            other => regex.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    regex.push('$');
+    regex::Regex::new(&regex).is_ok_and(|regex| regex.is_match(name))
+}
+
+/// FETCH FIRST and LIMIT n BY.
+fn limits(query: &mut Query) -> Result<()> {
+    if let Some(fetch) = query.fetch.take() {
+        if fetch.with_ties || fetch.percent || query.limit_clause.is_some() {
+            return Err(Error::sql(format!("{fetch} is not supported")).hint("use LIMIT"));
+        }
+        let one = Expr::Value(Value::Number("1".into(), false).into());
+        query.limit_clause = Some(LimitClause::LimitOffset {
+            limit: Some(fetch.quantity.unwrap_or(one)),
+            offset: None,
+            limit_by: Vec::new(),
+        });
+    }
+    let Some(LimitClause::LimitOffset { limit, offset, limit_by }) = &mut query.limit_clause else {
+        return Ok(());
+    };
+    if limit_by.is_empty() {
+        return Ok(());
+    }
+    let (SetExpr::Select(select), None, Some(count)) = (query.body.as_mut(), &offset, &limit)
+    else {
+        return Err(Error::sql("LIMIT ... BY goes with one SELECT and without OFFSET"));
+    };
+    let keys: Vec<String> = limit_by.iter().map(ToString::to_string).collect();
+    let order = match query.order_by.as_ref().map(|order| &order.kind) {
+        Some(OrderByKind::Expressions(exprs)) => {
+            let exprs: Vec<String> = exprs.iter().map(ToString::to_string).collect();
+            format!(" ORDER BY {}", exprs.join(", "))
+        }
+        _ => String::new(),
+    };
+    let first =
+        parsed(&format!("row_number() OVER (PARTITION BY {}{order}) <= {count}", keys.join(", ")))?;
+    select.qualify = Some(match select.qualify.take() {
+        Some(before) => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(before))),
+            op: BinaryOperator::And,
+            right: Box::new(first),
+        },
+        None => first,
+    });
+    query.limit_clause = None;
+    Ok(())
+}
+
+/// A table of which a random part is taken: of each row by chance, or so many rows.
+fn sampled(table: &TableFactor) -> Result<(String, Option<TableAlias>)> {
+    let mut whole = table.clone();
+    let TableFactor::Table { name, sample, alias, .. } = &mut whole else {
+        return Err(Error::sql("only a table can be sampled"));
+    };
+    let (
+        Some(TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)),
+        alias,
+    ) = (sample.take(), alias.take())
+    else {
+        return Err(Error::sql("there is no sample"));
+    };
+    let alias = alias.or_else(|| {
+        let name = name.0.last()?.as_ident()?.clone();
+        Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None })
+    });
+    let wrong = || {
+        Error::sql(format!("this form of TABLESAMPLE is not supported: {sample}"))
+            .hint("TABLESAMPLE BERNOULLI (10), or TABLESAMPLE (100 ROWS)")
+    };
+    let (None, None, None) = (&sample.seed, &sample.bucket, &sample.offset) else {
+        return Err(wrong());
+    };
+    let quantity = sample.quantity.as_ref().ok_or_else(wrong)?;
+    let value: f64 = quantity.value.to_string().parse().map_err(|_| wrong())?;
+    let by_count = matches!(quantity.unit, Some(TableSampleUnit::Rows));
+    let sql = if by_count {
+        format!("SELECT * FROM {whole} ORDER BY random() LIMIT {}", quantity.value)
+    } else if (0.0..=100.0).contains(&value) {
+        format!("SELECT * FROM {whole} WHERE random() < {}", value / 100.0)
+    } else {
+        return Err(wrong());
+    };
+    Ok((sql, alias))
+}
+
+fn derived(sql: &str, alias: Option<TableAlias>) -> Result<TableFactor> {
+    Ok(TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(query(sql)?),
+        alias,
+        sample: None,
+    })
+}
+
+fn query(text: &str) -> Result<Query> {
+    parsed_by(text, |parser| parser.parse_query().map(|query| *query))
+}
+
+fn parsed(text: &str) -> Result<Expr> {
+    parsed_by(text, |parser| parser.parse_expr())
+}
+
+fn parsed_by<T>(
+    text: &str,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T> {
+    let dialect = super::dialect::SwathDialect;
+    Parser::new(&dialect)
+        .try_with_sql(text)
+        .and_then(|mut parser| parse(&mut parser))
+        .map_err(|error| Error::sql(error.to_string()))
+}
+
+fn call(name: &str, args: &[&Expr]) -> Option<Expr> {
+    let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+    parsed(&format!("{name}({})", args.join(", "))).ok()
+}
+
+/// Operators and calls that are written in another way.
+fn expression(expr: &mut Expr) {
+    let new = match &*expr {
+        Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, right } => {
+            parsed(&format!("(({left}) - ({left}) % ({right})) / ({right})")).ok()
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
+            call("power", &[left, right])
+        }
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("try") => {
+            match only_arg(&function.args) {
+                Some(Expr::Cast { expr, data_type, format, array, .. }) => Some(Expr::Cast {
+                    kind: CastKind::TryCast,
+                    expr: expr.clone(),
+                    data_type: data_type.clone(),
+                    format: format.clone(),
+                    array: *array,
+                }),
+                _ => None,
+            }
+        }
+        // ('x').upper() is upper('x').
+        Expr::CompoundFieldAccess { root, access_chain } => match &access_chain[..] {
+            [AccessExpr::Dot(Expr::Function(function))] => {
+                let mut function = function.clone();
+                if let FunctionArguments::List(list) = &mut function.args {
+                    let root = FunctionArg::Unnamed(FunctionArgExpr::Expr(root.as_ref().clone()));
+                    list.args.insert(0, root);
+                }
+                Some(Expr::Function(function))
+            }
+            _ => None,
+        },
+        Expr::Interval(interval) => match interval.value.as_ref() {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => {
+                    let mut interval = interval.clone();
+                    let text = Value::SingleQuotedString(number.clone());
+                    interval.value = Box::new(Expr::Value(text.into()));
+                    Some(Expr::Interval(interval))
+                }
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(new) = new {
+        *expr = new;
+    }
+}
+
+fn only_arg(args: &FunctionArguments) -> Option<&Expr> {
+    let FunctionArguments::List(list) = args else { return None };
+    match &list.args[..] {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(only))] => Some(only),
+        _ => None,
+    }
+}
