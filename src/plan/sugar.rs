@@ -18,9 +18,9 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
     FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause,
-    NullInclusion, OrderByKind, PivotValueSource, Query, RenameSelectItem, Select, SelectFlavor,
-    SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind, TableSampleUnit,
-    Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
+    NullInclusion, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem, Select,
+    SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
+    TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
@@ -541,8 +541,30 @@ fn is_like(name: &str, pattern: &str) -> bool {
     regex::Regex::new(&regex).is_ok_and(|regex| regex.is_match(name))
 }
 
+/// ORDER BY ALL as positions, which may be of any expressions; the planner knows the one over `*`.
+fn order_by_all(query: &mut Query) {
+    let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &mut query.order_by)
+    else {
+        return;
+    };
+    let is_listed = |item: &SelectItem| {
+        matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+    };
+    let OrderByKind::All(options) = order_by.kind else { return };
+    if select.projection.iter().all(is_listed) {
+        let position = |idx: usize| OrderByExpr {
+            expr: Expr::Value(Value::Number(idx.to_string(), false).into()),
+            options,
+            with_fill: None,
+        };
+        let positions = (1..=select.projection.len()).map(position);
+        order_by.kind = OrderByKind::Expressions(positions.collect());
+    }
+}
+
 /// FETCH FIRST and LIMIT n BY.
 fn limits(query: &mut Query) -> Result<()> {
+    order_by_all(query);
     if let Some(fetch) = query.fetch.take() {
         if fetch.with_ties || fetch.percent || query.limit_clause.is_some() {
             return Err(Error::sql(format!("{fetch} is not supported")).hint("use LIMIT"));
