@@ -111,6 +111,7 @@ impl Session {
         }
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(parsed).await?;
+        plan::refuse::check_plan(&logical)?;
         if let LogicalPlan::DescribeTable(describe) = &logical {
             return described(&describe.schema);
         }
@@ -322,6 +323,7 @@ impl Session {
     ) -> Result<Planned> {
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(statement).await?;
+        plan::refuse::check_plan(&logical)?;
         let physical = self.physical(state, &logical, run).await?;
         if analyze {
             let mut batches =

@@ -4,10 +4,13 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, Statement as SqlStatement,
-    TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem,
+    Statement as SqlStatement, TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use crate::error::{Error, Result};
@@ -44,6 +47,71 @@ fn check_sql(statement: &SqlStatement) -> Result<()> {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// Checks a plan for conditions that DataFusion would decide as if NULL were false.
+///
+/// It makes joins of IN (subquery). They are right where NULL and false are the same: in a condition
+/// of its own, and for IN also below AND and OR. NOT IN is right without outer columns only.
+///
+/// # Errors
+/// When a condition is of another form.
+pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let checked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Filter(filter) = node {
+            for condition in split_conjunction(&filter.predicate) {
+                check_condition(condition)?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    checked.map(|_| ()).map_err(Error::from)
+}
+
+fn check_condition(condition: &LogicalExpr) -> Result<()> {
+    let negated = match condition {
+        LogicalExpr::InSubquery(within) => within.negated.then_some(within),
+        LogicalExpr::Not(inner) => match inner.as_ref() {
+            LogicalExpr::InSubquery(within) if !within.negated => Some(within),
+            other => return check_below(other, false),
+        },
+        other => return check_below(other, true),
+    };
+    match negated {
+        Some(within) if !within.subquery.outer_ref_columns.is_empty() => {
+            Err(not_decided("NOT IN (subquery) with columns from outside it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks what is part of a condition; `is_plain` as long as only AND and OR stand above.
+fn check_below(expr: &LogicalExpr, is_plain: bool) -> Result<()> {
+    match expr {
+        LogicalExpr::InSubquery(within) if is_plain && !within.negated => Ok(()),
+        LogicalExpr::InSubquery(_) => Err(not_decided("[NOT] IN (subquery) within an expression")),
+        LogicalExpr::BinaryExpr(both) if matches!(both.op, Operator::And | Operator::Or) => {
+            check_below(&both.left, is_plain)?;
+            check_below(&both.right, is_plain)
+        }
+        other => {
+            let mut result = Ok(());
+            let _ = other.apply_children(|child| {
+                result = check_below(child, false);
+                let next = if result.is_ok() {
+                    TreeNodeRecursion::Continue
+                } else {
+                    TreeNodeRecursion::Stop
+                };
+                Ok(next)
+            });
+            result
+        }
+    }
+}
+
+fn not_decided(what: &str) -> Error {
+    refused(what, "write it as [NOT] EXISTS (SELECT 1 FROM ... WHERE y = x), which knows no NULL")
 }
 
 fn refused(what: &str, instead: &str) -> Error {
@@ -141,8 +209,11 @@ impl Visitor for Refusals {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Verdict {
         match expr {
+            // These two are IN and NOT IN, and are written so (`plan/sugar.rs`).
+            Expr::AnyOp { compare_op: BinaryOperator::Eq, .. }
+            | Expr::AllOp { compare_op: BinaryOperator::NotEq, .. } => ControlFlow::Continue(()),
             Expr::AnyOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
-                refuse_if(true, "ANY (subquery)", "use IN (SELECT ...) or EXISTS (SELECT ...)")
+                refuse_if(true, "ANY (subquery)", "use EXISTS (SELECT ... WHERE ...)")
             }
             Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => refuse_if(
                 true,

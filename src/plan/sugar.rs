@@ -9,6 +9,7 @@
 //! TABLESAMPLE, PIVOT, UNPIVOT      subqueries
 //! FETCH FIRST n, LIMIT n BY x     LIMIT n, QUALIFY row_number() OVER (PARTITION BY x) <= n
 //! a // b, a ^ b, TRY(CAST(..)),
+//! = ANY (..), <> ALL (..)         IN (..), NOT IN (..)
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
 //! ```
 
@@ -699,6 +700,12 @@ fn expression(expr: &mut Expr) {
                 _ => None,
             }
         }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            in_subquery(left, right, false)
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            in_subquery(left, right, true)
+        }
         // ('x').upper() is upper('x').
         Expr::CompoundFieldAccess { root, access_chain } => match &access_chain[..] {
             [AccessExpr::Dot(Expr::Function(function))] => {
@@ -728,6 +735,12 @@ fn expression(expr: &mut Expr) {
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+/// `x = ANY (subquery)` and `x <> ALL (subquery)`.
+fn in_subquery(left: &Expr, right: &Expr, negated: bool) -> Option<Expr> {
+    let Expr::Subquery(subquery) = right else { return None };
+    Some(Expr::InSubquery { expr: Box::new(left.clone()), subquery: subquery.clone(), negated })
 }
 
 fn only_arg(args: &FunctionArguments) -> Option<&Expr> {
