@@ -129,11 +129,15 @@ fn ways_to_write_into_what_is_there() {
     let expected = "SELECT * FROM (VALUES (1, 21), (2, 20), (3, 30)) AS t(k, s)";
     assert_eq!(sums(), rows(expected));
     assert_eq!(number(&format!("SELECT count(*) FROM '{path}'")), 5);
+    rows(&format!("INSERT INTO '{path}' BY NAME SELECT 9 AS k, 4 AS v"));
+    assert_eq!(number(&format!("SELECT v FROM '{path}' WHERE k = 9")), 4);
+    let wrong = answer(&format!("INSERT INTO '{path}' BY NAME SELECT 1 AS q")).expect_err("no q");
+    assert!(wrong.contains("the folder has no column q"), "{wrong}");
     let wrong = answer(&format!("INSERT INTO '{path}' SELECT 1")).expect_err("one is missing");
     assert!(wrong.contains("the query has 1 columns, 2 are to be filled"), "{wrong}");
     let wrong = answer(&format!("INSERT INTO '{path}' VALUES ('x', 1)")).expect_err("no number");
     assert!(wrong.contains("'x'") || wrong.contains("\"x\""), "{wrong}");
-    assert_eq!(number(&format!("SELECT count(*) FROM '{path}'")), 5);
+    assert_eq!(number(&format!("SELECT count(*) FROM '{path}'")), 6);
 }
 
 /// Rows that fail late: all that was there stays, and nothing else is.

@@ -198,6 +198,9 @@ impl Target {
         headers: Option<&[Option<String>]>,
     ) -> Result<LogicalPlan> {
         let Some(folder) = &self.folder else { return Ok(logical) };
+        let own = names(&logical, headers);
+        let by_name = matches!(into, [only] if only == crate::plan::parse::BY_NAME);
+        let into = if by_name { &own[..] } else { into };
         let logical = match &folder.columns {
             Some(columns) => cast_to(logical, columns, into)?,
             None => logical,

@@ -87,13 +87,14 @@ impl Session {
         plan::names::spell(&mut parsed, columns.iter().map(String::as_str), &hidden);
         let _registered = Registered::new(&self.shared.context, tables)?;
         let state = self.shared.context.state();
+        let columns_of = |query: Query| {
+            let query = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
+            // The tables are open: nothing is waited for.
+            let plan = pollster::block_on(state.statement_to_plan(query))?;
+            Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+        };
         if let Some(sql) = plan::names::sql_of_mut(&mut parsed) {
-            plan::sugar::rewrite(sql, &|query| {
-                let query = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
-                // The tables are open: nothing is waited for.
-                let plan = pollster::block_on(state.statement_to_plan(query))?;
-                Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
-            })?;
+            plan::sugar::rewrite(sql, &columns_of)?;
         }
         if statement.summarize {
             let query = parsed.to_string();

@@ -21,6 +21,9 @@ const CHAIN_LEN_MAX: usize = 1500;
 /// Walking the deepest tree that is let through needs less stack than this.
 const STACK_LEN_BYTES: usize = 64 << 20;
 
+/// Stands for the columns of `INSERT INTO t BY NAME`, which are those of the query.
+pub const BY_NAME: &str = "_by_n";
+
 /// One statement, and how EXPLAIN is to show it if it is one.
 #[derive(Debug, Clone)]
 pub struct Parsed {
@@ -63,7 +66,8 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 }
 
 /// The text with clauses as the parser knows them: without `[NOT] MATERIALIZED` behind `AS`, which only
-/// asks for speed, and with `TABLESAMPLE (n ROWS)` for `USING SAMPLE n`. Nothing before them moves.
+/// asks for speed, with `TABLESAMPLE (n ROWS)` for `USING SAMPLE n`, `* ILIKE` for `* LIKE`, and a mark
+/// for `BY NAME`. Nothing before them moves.
 fn plainer<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
     let tokens: Vec<_> =
         tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
@@ -80,6 +84,18 @@ fn plainer<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
             && tokens.get(idx + words).is_some_and(|next| next.token == Token::LParen)
         {
             edits.push((idx, idx + words - 1, String::new()));
+        }
+        // Columns match without regard to case: LIKE is ILIKE.
+        let is_star = |idx: usize| tokens.get(idx).is_some_and(|found| found.token == Token::Mul);
+        if is(idx, "like")
+            && idx > 1
+            && is_star(idx - 1)
+            && (is(idx - 2, "select") || tokens[idx - 2].token == Token::Comma)
+        {
+            edits.push((idx, idx, "ILIKE".to_string()));
+        }
+        if is(idx, "by") && is(idx + 1, "name") && idx > 2 && is(idx - 2, "into") {
+            edits.push((idx, idx + 1, format!("({BY_NAME})")));
         }
         if is(idx, "using")
             && is(idx + 1, "sample")

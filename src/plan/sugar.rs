@@ -19,12 +19,13 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
     FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause,
-    NullInclusion, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem, Select,
-    SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
+    NullInclusion, ObjectName, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem,
+    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
     TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
+use super::parse::BY_NAME;
 use crate::error::{Error, Result};
 
 /// Gives the names of the columns of `SELECT * FROM ...`.
@@ -35,10 +36,21 @@ pub type ColumnsOf<'a> = &'a dyn Fn(Query) -> Result<Vec<String>>;
 /// # Errors
 /// When a clause cannot be rewritten, or names a column that is not there.
 pub fn rewrite(statement: &mut Statement, columns_of: ColumnsOf<'_>) -> Result<()> {
-    match statement.visit(&mut Rewriter { columns_of, with: Vec::new() }) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+    if let ControlFlow::Break(error) =
+        VisitMut::visit(statement, &mut Rewriter { columns_of, with: Vec::new() })
+    {
+        return Err(error);
     }
+    // INSERT INTO t BY NAME: into the columns that the query names.
+    if let Statement::Insert(insert) = statement
+        && matches!(&insert.columns[..], [only] if only.to_string() == BY_NAME)
+        && let Some(source) = &insert.source
+    {
+        let columns = columns_of(source.as_ref().clone())?;
+        let quoted = |name: String| ObjectName::from(vec![Ident::with_quote('"', name)]);
+        insert.columns = columns.into_iter().map(quoted).collect();
+    }
+    Ok(())
 }
 
 struct Rewriter<'a> {
