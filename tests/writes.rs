@@ -122,6 +122,13 @@ fn ways_to_write_into_what_is_there() {
     copy(three, "OVERWRITE");
     let expected = "SELECT * FROM (VALUES (1, 10), (2, 20), (3, 30)) AS t(k, s)";
     assert_eq!(sums(), rows(expected));
+    // Without a FORMAT, what is added is as what is there.
+    let more = format!("COPY (SELECT 1 AS k, 1 AS v) TO '{path}' (PARTITION_BY (k), APPEND)");
+    rows(&more);
+    assert!(files(dir.path()).keys().all(|name| name.ends_with(".csv")));
+    rows(&format!(
+        "COPY (SELECT 1 AS k, 10 AS v) TO '{path}' (PARTITION_BY (k), REPLACE_PARTITIONS)"
+    ));
     // INSERT takes the columns of the folder, by position or by name.
     assert!(rows(&format!("INSERT INTO '{path}' VALUES (5, 1)")).contains('1'));
     rows(&format!("INSERT INTO '{path}' (k, v) SELECT 1, '6'"));

@@ -123,7 +123,8 @@ impl Target {
         let format = match format {
             Some(name) if name.eq_ignore_ascii_case("ndjson") => Format::Jsonl,
             Some(name) => Format::parse(&name)?,
-            None if is_folder => Format::Parquet,
+            // What is added is as what is there.
+            None if is_folder => format_within(&path).unwrap_or(Format::Parquet),
             None => Format::of_path(&path)?,
         };
         check_fits(format, &file)?;
@@ -402,6 +403,21 @@ impl OptionValue<'_> {
             .map_err(|_| self.wrong("a size such as 256MB"))
             .map(|len| len as u64)
     }
+}
+
+/// The format of the first file in a folder, by its name.
+fn format_within(folder: &Path) -> Option<Format> {
+    let listing = std::fs::read_dir(folder).ok()?;
+    let mut paths: Vec<PathBuf> = listing
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
+        })
+        .collect();
+    paths.sort();
+    paths.iter().find_map(|path| {
+        if path.is_dir() { format_within(path) } else { Format::of_path(path).ok() }
+    })
 }
 
 /// An option that a format would ignore is a mistake.
