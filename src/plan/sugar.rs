@@ -13,7 +13,7 @@
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -27,6 +27,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 use super::parse::BY_NAME;
 use crate::error::{Error, Result};
+
+/// Aliases in one expression, with all in those that they stand for.
+const ALIASED_SIZE_MAX: usize = 200;
 
 /// Gives the names of the columns of `SELECT * FROM ...`.
 pub type ColumnsOf<'a> = &'a dyn Fn(Query) -> Result<Vec<String>>;
@@ -291,18 +294,27 @@ impl Rewriter<'_> {
             return Ok(());
         }
         let mut usable: Vec<(String, Expr)> = Vec::new();
+        let mut sizes: HashMap<String, usize> = HashMap::new();
         for item in &mut select.projection {
             match item {
                 SelectItem::ExprWithAlias { expr, alias } => {
+                    let size = size_with(expr, &sizes)?;
                     put(expr, &usable);
                     let lower = alias.value.to_lowercase();
                     if aliases.iter().any(|(name, _)| *name == lower) {
+                        sizes.insert(lower.clone(), size);
                         usable.push((lower, expr.clone()));
                     }
                 }
-                SelectItem::UnnamedExpr(expr) => put(expr, &usable),
+                SelectItem::UnnamedExpr(expr) => {
+                    size_with(expr, &sizes)?;
+                    put(expr, &usable);
+                }
                 _ => {}
             }
+        }
+        if let Some(selection) = &select.selection {
+            size_with(selection, &sizes)?;
         }
         if let Some(selection) = &mut select.selection {
             put(selection, &usable);
@@ -359,6 +371,18 @@ fn names_in(expr: &Expr) -> Vec<String> {
     let mut names = Names(Vec::new(), 0);
     let _ = expr.visit(&mut names);
     names.0
+}
+
+/// How many aliases an expression stands for, with those in them: each may double the one before.
+fn size_with(expr: &Expr, sizes: &HashMap<String, usize>) -> Result<usize> {
+    let of = |name: &String| sizes.get(name).copied().unwrap_or(0);
+    let size = names_in(expr).iter().map(of).fold(1_usize, usize::saturating_add);
+    if size > ALIASED_SIZE_MAX {
+        return Err(Error::sql("aliases that use each other make an expression too large").hint(
+            "compute the first ones in a query of their own: WITH a AS (SELECT ...) SELECT ...",
+        ));
+    }
+    Ok(size)
 }
 
 /// Replaces aliases in an expression.
