@@ -156,3 +156,15 @@ fn a_handle_tells_how_far_a_statement_has_come() {
     assert_eq!(progress.stages_done, progress.stage_count, "{progress:?}");
     assert_eq!(progress.tasks_done, progress.task_count, "{progress:?}");
 }
+
+/// Columns are called what the user wrote, whatever stands for it.
+#[test]
+fn headers_are_as_written() {
+    let engine = Engine::open().expect("opens");
+    let sql = "SELECT year(d), max(n, 2), n // 2, ('x').upper(), n + 1, (n + 1) * 2 \
+         FROM (VALUES (DATE '2024-01-01', 5)) t(d, n) GROUP BY d, n";
+    let answer = engine.query(sql).expect("answers");
+    let schema = answer.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["year(d)", "max(n, 2)", "n // 2", "('x').upper()", "n + 1", "(n + 1) * 2"]);
+}

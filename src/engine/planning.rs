@@ -68,6 +68,8 @@ impl Session {
         } else if let Some(insertion) = self.insertion(&parsed, run).await? {
             (target, into, parsed) = (Some(insertion.target), insertion.into, insertion.query);
         }
+        let headers = headers(&parsed);
+        self.expand_macros(&mut parsed)?;
         if let Some(done) = self.view_statement(&parsed)? {
             self.check_view(&parsed, run).await?;
             done();
@@ -76,9 +78,7 @@ impl Session {
         if is_show_tables(&parsed) {
             return named(&["name"], vec![self.table_names()]);
         }
-        let headers = headers(&parsed);
         params::bind(&mut parsed, params)?;
-        self.expand_macros(&mut parsed)?;
         run.sources = self.bind(&mut parsed)?;
         let tables = self.open(&parsed, run).await?;
         let columns = self.columns(&parsed, &tables).await;
@@ -169,6 +169,10 @@ impl Session {
     /// Puts what macros stand for in their place.
     pub(super) fn expand_macros(&self, parsed: &mut DfStatement) -> Result<()> {
         let Some(sql) = plan::names::sql_of_mut(parsed) else { return Ok(()) };
+        // What a macro names is looked up when it is called.
+        if matches!(sql, SqlStatement::CreateMacro { .. } | SqlStatement::CreateFunction(_)) {
+            return Ok(());
+        }
         let macros = self.shared.macros.lock().unwrap_or_else(PoisonError::into_inner).clone();
         plan::macros::expand(sql, &macros)
     }
