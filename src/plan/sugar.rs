@@ -17,11 +17,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
+    AccessExpr, BinaryOperator, CastKind, Cte, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
     FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause,
     NullInclusion, ObjectName, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem,
     Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
     TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
+    visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
@@ -40,7 +41,7 @@ pub type ColumnsOf<'a> = &'a dyn Fn(Query) -> Result<Vec<String>>;
 /// When a clause cannot be rewritten, or names a column that is not there.
 pub fn rewrite(statement: &mut Statement, columns_of: ColumnsOf<'_>) -> Result<()> {
     if let ControlFlow::Break(error) =
-        VisitMut::visit(statement, &mut Rewriter { columns_of, with: Vec::new() })
+        VisitMut::visit(statement, &mut Rewriter { columns_of, around: Vec::new() })
     {
         return Err(error);
     }
@@ -58,24 +59,60 @@ pub fn rewrite(statement: &mut Statement, columns_of: ColumnsOf<'_>) -> Result<(
 
 struct Rewriter<'a> {
     columns_of: ColumnsOf<'a>,
-    /// The WITH of each query around the one that is visited.
-    with: Vec<Option<With>>,
+    /// The queries around what is visited, from the outside in.
+    around: Vec<Around>,
+}
+
+/// A query around what is visited.
+struct Around {
+    /// Its WITH; the first `done_count` tables of it are rewritten.
+    with: Option<With>,
+    done_count: usize,
+}
+
+impl Around {
+    /// What can be named in its parts now; a recursive table also within itself.
+    fn visible(&self) -> Option<With> {
+        let mut with = self.with.clone()?;
+        let names_itself = |table: &Cte| {
+            let own = table.alias.name.value.to_lowercase();
+            let found = visit_relations(&table.query, |name| {
+                if name.to_string().to_lowercase() == own {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            found.is_break()
+        };
+        let is_recursive =
+            with.recursive && with.cte_tables.get(self.done_count).is_some_and(names_itself);
+        with.cte_tables.truncate(self.done_count + usize::from(is_recursive));
+        (!with.cte_tables.is_empty()).then_some(with)
+    }
 }
 
 impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        self.with.push(query.with.clone());
+        self.around.push(Around { with: query.with.clone(), done_count: 0 });
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        self.with.pop();
-        match limits(query) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+        self.around.pop();
+        if let Err(error) = limits(query) {
+            return ControlFlow::Break(error);
         }
+        // The tables of a WITH are visited first and in order: this may be the next one of them.
+        if let Some(Around { with: Some(with), done_count }) = self.around.last_mut()
+            && let Some(table) = with.cte_tables.get_mut(*done_count)
+        {
+            *table.query = query.clone();
+            *done_count += 1;
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
@@ -230,34 +267,21 @@ impl Rewriter<'_> {
 
     /// The columns of all that stands in a FROM.
     fn columns_of(&self, select: &Select) -> Result<Vec<String>> {
+        if select.from.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut all = select.clone();
         all.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
         all.flavor = SelectFlavor::Standard;
         (all.selection, all.having, all.qualify, all.distinct) = (None, None, None, None);
         all.group_by = GroupByExpr::Expressions(vec![], vec![]);
         all.named_window.clear();
-        let mut with: Option<With> = None;
-        for outer in self.with.iter().flatten() {
-            let with = with.get_or_insert_with(|| With { cte_tables: vec![], ..outer.clone() });
-            with.recursive |= outer.recursive;
-            with.cte_tables.extend(outer.cte_tables.iter().cloned());
-        }
-        let mut query = Query {
-            with,
-            body: Box::new(SetExpr::Select(Box::new(all))),
-            order_by: None,
-            limit_clause: None,
-            fetch: None,
-            locks: Vec::new(),
-            for_clause: None,
-            settings: None,
-            format_clause: None,
-            pipe_operators: Vec::new(),
-        };
-        // The tables inside are rewritten when they are visited, which may be later.
-        let inner = &mut Rewriter { columns_of: self.columns_of, with: Vec::new() };
-        if let ControlFlow::Break(error) = VisitMut::visit(&mut query, inner) {
-            return Err(error);
+        let mut query = bare_query(SetExpr::Select(Box::new(all)));
+        for around in self.around.iter().rev() {
+            if let Some(with) = around.visible() {
+                query = bare_query(SetExpr::Query(Box::new(query)));
+                query.with = Some(with);
+            }
         }
         (self.columns_of)(query)
     }
@@ -345,6 +369,21 @@ fn part_names(items: &mut [SelectItem]) {
             let alias = Ident::with_quote('"', name.replace('"', "\"\""));
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
+    }
+}
+
+fn bare_query(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
     }
 }
 
