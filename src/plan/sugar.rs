@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
     NullInclusion, ObjectName, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem,
     Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
     TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
-    visit_relations,
+    visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
@@ -317,6 +317,10 @@ impl Rewriter<'_> {
         if aliases.is_empty() {
             return Ok(());
         }
+        if let Some((alias, _)) = aliases.iter().find(|(_, expr)| is_volatile(expr)) {
+            return Err(Error::sql(format!("{alias} would be computed anew wherever it is used"))
+                .hint("compute it in a query of its own: WITH a AS (SELECT ...) SELECT ..."));
+        }
         let mut usable: Vec<(String, Expr)> = Vec::new();
         let mut sizes: HashMap<String, usize> = HashMap::new();
         for item in &mut select.projection {
@@ -410,6 +414,20 @@ fn names_in(expr: &Expr) -> Vec<String> {
     let mut names = Names(Vec::new(), 0);
     let _ = expr.visit(&mut names);
     names.0
+}
+
+/// Whether an expression gives another value each time.
+fn is_volatile(expr: &Expr) -> bool {
+    const FUNCTIONS: [&str; 3] = ["random", "rand", "uuid"];
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Function(function)
+            if FUNCTIONS.contains(&function.name.to_string().to_lowercase().as_str()) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// How many aliases an expression stands for, with those in them: each may double the one before.
@@ -757,7 +775,10 @@ fn call(name: &str, args: &[&Expr]) -> Option<Expr> {
 /// Operators and calls that are written in another way.
 fn expression(expr: &mut Expr) {
     let new = match &*expr {
-        Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, right } => {
+        // It stands there twice.
+        Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, right }
+            if !is_volatile(left) && !is_volatile(right) =>
+        {
             parsed(&format!("(({left}) - ({left}) % ({right})) / ({right})")).ok()
         }
         Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
