@@ -5,6 +5,7 @@
 //! pasted. Errors cross DataFusion as `DataFusionError::External` and come back unchanged.
 
 use std::fmt;
+use std::path::Path;
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -156,6 +157,11 @@ impl Error {
         // It was there when it was listed.
         own.0.is_passing = error.kind() == std::io::ErrorKind::NotFound;
         own
+    }
+
+    /// What was to be written cannot be.
+    pub(crate) fn cannot_write(path: &Path, error: &std::io::Error) -> Self {
+        Self::data(format!("cannot write {}: {error}", path.display()))
     }
 
     /// Adds the place.

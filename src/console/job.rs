@@ -67,9 +67,7 @@ impl Job<'_> {
                     .hint("--explain-html is for a query that runs")
             })?;
             let page = stage_page(&statement.to_string(), &stages);
-            std::fs::write(path, page).map_err(|error| {
-                Error::data(format!("cannot write {}: {error}", path.display()))
-            })?;
+            std::fs::write(path, page).map_err(|error| Error::cannot_write(path, &error))?;
         }
         report.statement(&notes, row_count, started.elapsed());
         Ok(row_count)
@@ -124,9 +122,7 @@ impl Job<'_> {
         let schema = std::sync::Arc::clone(answer.schema());
         let table =
             TableOptions { rows_max: usize::MAX, width: None, color: false, ..self.table.clone() };
-        let fail = |error: io::Error| {
-            Failure::Error(Error::data(format!("cannot write {}: {error}", path.display())))
-        };
+        let fail = |error: io::Error| Failure::Error(Error::cannot_write(path, &error));
         let writer = format.writer(Box::new(file.handle()), &schema, &table, true).map_err(fail)?;
         let row_count = match write_rows(writer, answer) {
             Err(Failure::ClosedPipe) => {

@@ -319,9 +319,7 @@ impl Writer {
             return Ok(writer.map(|writer| Writer::Folder(Box::new(writer))));
         }
         let file = OutputFile::create(&target.path)?;
-        let fail = |error: io::Error| {
-            Error::data(format!("cannot write {}: {error}", target.path.display()))
-        };
+        let fail = |error: io::Error| Error::cannot_write(&target.path, &error);
         let rows =
             format.file_writer(Box::new(file.handle()), schema, &target.file).map_err(fail)?;
         Ok(Some(Writer::File { file, format, rows }))
@@ -336,7 +334,8 @@ impl Writer {
                     match &mut self {
                         Writer::Folder(folder) => folder.write(&batch)?,
                         Writer::File { file, rows, .. } => {
-                            rows.write(&batch).map_err(|error| cannot_write(file, &error))?;
+                            rows.write(&batch)
+                                .map_err(|error| Error::cannot_write(file.target(), &error))?;
                         }
                     }
                 }
@@ -347,7 +346,7 @@ impl Writer {
         match self {
             Writer::Folder(folder) => folder.finish(),
             Writer::File { file, format, rows } => {
-                rows.finish().map_err(|error| cannot_write(&file, &error))?;
+                rows.finish().map_err(|error| Error::cannot_write(file.target(), &error))?;
                 let len_bytes = file.check(format, row_count)?;
                 let path = file.target().display().to_string();
                 file.publish()?;
@@ -356,10 +355,6 @@ impl Writer {
             }
         }
     }
-}
-
-fn cannot_write(file: &OutputFile, error: &io::Error) -> Error {
-    Error::data(format!("cannot write {}: {error}", file.target().display()))
 }
 
 /// What the writer gets; without an end nothing is published.

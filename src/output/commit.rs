@@ -89,7 +89,7 @@ impl Commit {
     /// # Errors
     /// When the folder holds files and `if_exists` says to stop, or it cannot be written to.
     pub fn begin(target: &Path, if_exists: IfExists, batch: Option<&str>) -> Result<Option<Self>> {
-        let fail = |error: io::Error| cannot_write(target, &error);
+        let fail = |error: io::Error| Error::cannot_write(target, &error);
         let target = absolute(target).map_err(fail)?;
         if target.exists() && !target.is_dir() {
             return Err(Error::usage(format!("{} is a file", target.display()))
@@ -145,7 +145,7 @@ impl Commit {
             format!("part-{}-{number:05}.{extension}", self.id)
         };
         let parent = self.stage.path.join(folder);
-        disk::create_dir_all(&parent).map_err(|error| cannot_write(&self.target, &error))?;
+        disk::create_dir_all(&parent).map_err(|error| Error::cannot_write(&self.target, &error))?;
         let file = OutputFile::staged(&parent.join(&name))?;
         self.files.push((folder.to_string(), name));
         Ok(file)
@@ -169,7 +169,7 @@ impl Commit {
             return Ok(true);
         }
         let done = if self.is_beside() { self.take_the_name() } else { self.add_to_the_folder() };
-        done.map_err(|error| cannot_write(&self.target, &error))
+        done.map_err(|error| Error::cannot_write(&self.target, &error))
     }
 
     /// The staged folder becomes the target.
@@ -189,7 +189,7 @@ impl Commit {
         } else {
             disk::rename(stage, &self.target)?;
         }
-        let _ = sync_folder(parent);
+        let _ = disk::sync_folder(parent);
         Ok(true)
     }
 
@@ -236,7 +236,7 @@ impl Commit {
             return Err(error);
         }
         // It is in: whatever fails from here on, the next writer finishes.
-        let _ = sync_folder(&journal.folder);
+        let _ = disk::sync_folder(&journal.folder);
         let _ = journal.finish(&committed, &change);
         Ok(true)
     }
@@ -271,7 +271,7 @@ impl Journal {
         let staged = self.at("new");
         disk::write(&staged, bytes)?;
         disk::rename(&staged, path)?;
-        sync_folder(&self.folder)
+        disk::sync_folder(&self.folder)
     }
 
     fn bump(&self, version: &str) -> io::Result<()> {
@@ -364,10 +364,6 @@ fn entries(journal: &Path) -> io::Result<Vec<(String, Change)>> {
 fn done_name(batch: &str) -> String {
     let name: String = batch.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("done-{name}")
-}
-
-fn cannot_write(target: &Path, error: &io::Error) -> Error {
-    Error::data(format!("cannot write {}: {error}", target.display()))
 }
 
 /// A name that no other commit has.
@@ -466,12 +462,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the names in a folder survive a power cut; some systems cannot.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    disk::sync_folder(folder)
-}
-
-/// The same for all folders in a folder, and itself.
+/// Makes the names in all folders in a folder, and in itself, survive a power cut.
 fn sync_folders(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -479,12 +470,12 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
             sync_folders(&entry.path())?;
         }
     }
-    sync_folder(folder)
+    disk::sync_folder(folder)
 }
 
 /// The same for a folder and those above it, up to `top`.
 fn sync_up(folder: &Path, top: &Path) -> io::Result<()> {
-    folder.ancestors().take_while(|above| above.starts_with(top)).try_for_each(sync_folder)
+    folder.ancestors().take_while(|above| above.starts_with(top)).try_for_each(disk::sync_folder)
 }
 
 /// The steps that change a disk; in tests each of them can fail.
@@ -534,6 +525,7 @@ mod disk {
         fs::remove_file(path)
     }
 
+    /// Makes the names in a folder survive a power cut.
     pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
         step()?;
         match File::open(path)?.sync_all() {

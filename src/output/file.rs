@@ -106,8 +106,7 @@ impl OutputFile {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn create(target: &Path) -> Result<Self> {
-        let fail =
-            |error: io::Error| Error::data(format!("cannot write {}: {error}", target.display()));
+        let fail = |error: io::Error| Error::cannot_write(target, &error);
         // Through a link the file it points to is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
         let existing = fs::metadata(&target).ok();
@@ -149,9 +148,8 @@ impl OutputFile {
             let file = File::options().write(true).create_new(true).open(target)?;
             Ok((Packer::new(file.try_clone()?, target)?, file))
         };
-        let (packer, file) = create().map_err(|error: io::Error| {
-            Error::data(format!("cannot write {}: {error}", target.display()))
-        })?;
+        let (packer, file) =
+            create().map_err(|error: io::Error| Error::cannot_write(target, &error))?;
         let packer = Arc::new(Mutex::new(packer));
         Ok(OutputFile { target: target.to_path_buf(), stage: Stage::Folder(file), packer })
     }
@@ -177,7 +175,7 @@ impl OutputFile {
             format.check(path, row_count)?;
             Ok(file.metadata()?.len())
         };
-        check().map_err(|error| self.cannot_write(&error))
+        check().map_err(|error| Error::cannot_write(&self.target, &error))
     }
 
     /// Gives the bytes, which [`OutputFile::check`] has synced, the target's name.
@@ -185,16 +183,14 @@ impl OutputFile {
     /// # Errors
     /// When the disk is full or the rename fails; the target is then as it was.
     pub fn publish(self) -> Result<()> {
-        let fail = |error: io::Error, target: &Path| {
-            Error::data(format!("cannot write {}: {error}", target.display()))
-        };
+        let fail = |error: &io::Error| Error::cannot_write(&self.target, error);
         let finished = self.packer.lock().unwrap_or_else(PoisonError::into_inner).finish();
-        finished.map_err(|error| self.cannot_write(&error))?;
+        finished.map_err(|error| fail(&error))?;
         match self.stage {
-            Stage::Direct(mut file) => file.flush().map_err(|error| fail(error, &self.target)),
+            Stage::Direct(mut file) => file.flush().map_err(|error| fail(&error)),
             Stage::Folder(_) => Ok(()),
             Stage::Beside(stage) => {
-                stage.persist(&self.target).map_err(|error| fail(error.error, &self.target))?;
+                stage.persist(&self.target).map_err(|error| fail(&error.error))?;
                 if let Some(folder) =
                     self.target.parent().filter(|path| !path.as_os_str().is_empty())
                     && let Ok(folder) = File::open(folder)
@@ -205,10 +201,6 @@ impl OutputFile {
                 Ok(())
             }
         }
-    }
-
-    fn cannot_write(&self, error: &io::Error) -> Error {
-        Error::data(format!("cannot write {}: {error}", self.target.display()))
     }
 
     /// Something to write the bytes into.

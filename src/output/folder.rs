@@ -2,7 +2,6 @@
 //!
 //! Only one file is open at a time, so memory does not grow with the number of partitions.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,7 +175,7 @@ impl FolderWriter {
                 &rows.schema(),
             )?),
         };
-        open.writer.write(rows).map_err(|error| cannot_write(&open.file, &error))?;
+        open.writer.write(rows).map_err(|error| Error::cannot_write(open.file.target(), &error))?;
         open.row_count += rows.num_rows() as u64;
         Ok(())
     }
@@ -192,14 +191,14 @@ impl FolderWriter {
         let len_bytes = handle.len_bytes();
         let writer = format
             .file_writer(Box::new(handle), schema, options)
-            .map_err(|error| cannot_write(&file, &error))?;
+            .map_err(|error| Error::cannot_write(file.target(), &error))?;
         Ok(OpenFile { folder: folder.to_string(), file, writer, row_count: 0, len_bytes })
     }
 
     fn end_file(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let OpenFile { folder, file, writer, row_count, .. } = open;
-        writer.finish().map_err(|error| cannot_write(&file, &error))?;
+        writer.finish().map_err(|error| Error::cannot_write(file.target(), &error))?;
         let len_bytes = file.check(self.format, row_count)?;
         file.publish()?;
         self.written.push(Written { path: String::new(), row_count, len_bytes, partition: folder });
@@ -222,10 +221,6 @@ impl FolderWriter {
         }
         Ok(self.commit.publish()?.then_some(self.written))
     }
-}
-
-fn cannot_write(file: &OutputFile, error: &io::Error) -> Error {
-    Error::data(format!("cannot write {}: {error}", file.target().display()))
 }
 
 /// `key=value`, so that a reader gets the value back.
