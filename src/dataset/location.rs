@@ -572,6 +572,31 @@ mod tests {
         assert!(names(root, "a/3.csv")[0].contains("did you mean '/a/1.csv'?"));
     }
 
+    /// What a writer has begun is not there yet, and what one has replaced is there no more, from
+    /// wherever the folder is looked at.
+    #[test]
+    fn commits_are_seen_as_a_whole() {
+        let begun = r#"{"add":["k=1/new.csv","k=2/new.csv"],"remove":["k=1/a.csv"],"batch":null}"#;
+        let committed = r#"{"add":["k=1/b.csv"],"remove":["k=1/old.csv"],"batch":null}"#;
+        let dir = tree(&[
+            ("t/k=1/a.csv", "x"),
+            ("t/k=1/b.csv", "x"),
+            ("t/k=1/new.csv", "x"),
+            ("t/k=1/old.csv", "x"),
+            ("t/k=2/new.csv", "x"),
+            ("t/k=2/c.csv", "x"),
+            ("t/.swath/begin-1", begun),
+            ("t/.swath/commit-2", committed),
+        ]);
+        let root = dir.path();
+        let all = ["t/k=1/a.csv", "t/k=1/b.csv", "t/k=2/c.csv"];
+        for pattern in ["t", "t/", "*", "t/*/*.csv", "**/*.csv", "t/{k=1,k=2}"] {
+            assert_eq!(names(root, pattern), all, "{pattern}");
+        }
+        assert_eq!(names(root, "t/k=1"), all[..2]);
+        assert!(names(root, "t/k=1/new.csv")[0].contains("no file matches"));
+    }
+
     #[cfg(unix)]
     #[test]
     fn symlink_loops_end() {
