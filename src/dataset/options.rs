@@ -114,8 +114,8 @@ const fn any(name: &'static str, value: &'static str, help: &'static str) -> Opt
 }
 
 /// All options; `sep` and `delimiter` are `delim`, `columns` is `types`.
-pub const OPTIONS: [OptionDoc; 28] = [
-    csv("delim", "BYTE", "between two fields [sniffed]"),
+pub const OPTIONS: [OptionDoc; 30] = [
+    csv("delim", "BYTE", "between two fields, a blank may follow [sniffed]"),
     csv("quote", "BYTE", "around a field; '' if there is none [sniffed]"),
     csv("escape", "BYTE", "before a quote inside quotes, where it is not doubled [sniffed]"),
     csv("comment", "BYTE", "starts a line that is left out [sniffed]"),
@@ -130,6 +130,7 @@ pub const OPTIONS: [OptionDoc; 28] = [
     csv("timestampformat", "FORMAT", "of timestamps, as in %d/%m/%Y %H:%M:%S [sniffed]"),
     csv("all_varchar", "BOOL", "no types are guessed"),
     csv("ragged", "WORD", "rows of another length: error, pad or reject [error]"),
+    csv("strict", "BOOL", "false: stray quotes are text, rows are padded and cut [true]"),
     csv("on_error", "WORD", "what does not fit its type: error, null or reject [error]"),
     csv("max_rejects", "ROWS", "more rows left out than this are an error"),
     csv("max_line_size", "BYTES", "longer records are an error [64 MiB]"),
@@ -142,6 +143,7 @@ pub const OPTIONS: [OptionDoc; 28] = [
     any("union_by_name", "BOOL", "true, which is how files are always read"),
     any("columns", "MAP", "another word for types"),
     csv("sep", "BYTE", "another word for delim"),
+    csv("strict_mode", "BOOL", "another word for strict"),
     csv("delimiter", "BYTE", "another word for delim"),
 ];
 
@@ -181,13 +183,18 @@ impl ReadOptions {
         let csv = &mut self.format.csv;
         match lower.as_str() {
             "delim" | "sep" | "delimiter" => {
-                let delimiter = one_byte(name, text(name, value)?)?;
+                let written = text(name, value)?;
+                // As in `a, "b, c"`: blanks behind the byte belong to no field.
+                let bare = written.strip_suffix(' ').filter(|bare| !bare.is_empty());
+                csv.blank_after_delimiter = bare.is_some();
+                let delimiter = one_byte(name, bare.unwrap_or(written))?;
                 csv.delimiter = Some(delimiter.ok_or_else(|| wrong(name, "one character", value))?);
             }
             "quote" => csv.quote = Some(one_byte(name, text(name, value)?)?),
             "escape" => csv.escape = Some(one_byte(name, text(name, value)?)?),
             "comment" => csv.comment = Some(one_byte(name, text(name, value)?)?),
             "header" => csv.header = Some(flag(name, value)?),
+            "strict" | "strict_mode" => csv.lenient = !flag(name, value)?,
             "all_varchar" => csv.all_varchar = flag(name, value)?,
             "skip" => match value {
                 OptionValue::Number(count @ 0..) => csv.skip_lines = usize::try_from(*count).ok(),

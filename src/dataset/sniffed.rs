@@ -99,7 +99,10 @@ fn call(name: &str, layout: &FileLayout, csv: &CsvLayout, dataset: &Dataset) -> 
         Some(byte) => show_literal(&char::from(byte).to_string()),
         None => show_literal(""),
     };
-    if dialect.delimiter.is_some() {
+    if dialect.blank_after_delimiter {
+        let delimiter = char::from(dialect.delimiter.unwrap_or(b','));
+        options.push(format!("delim => {}", show_literal(&format!("{delimiter} "))));
+    } else if dialect.delimiter.is_some() {
         options.push(format!("delim => {}", byte(dialect.delimiter)));
     }
     options.push(format!("quote => {}", byte(dialect.quote)));

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub struct Dialect {
     /// Byte between two fields; `None` reads each line as one field.
     pub delimiter: Option<u8>,
+    /// Whether fields begin behind the blanks that follow a delimiter.
+    pub blank_after_delimiter: bool,
     /// Byte around a field that holds delimiters or newlines.
     pub quote: Option<u8>,
     /// Byte before a quote inside a quoted field, where quotes are not doubled.
@@ -25,6 +27,8 @@ pub struct Dialect {
     pub skip_lines: usize,
     /// Whether the first record names the columns.
     pub header: bool,
+    /// Whether quotes that do not pair are an error; text, if not.
+    pub strict: bool,
     /// The encoding of the bytes.
     pub encoding: &'static Encoding,
 }
@@ -33,12 +37,14 @@ impl Default for Dialect {
     fn default() -> Self {
         Dialect {
             delimiter: Some(b','),
+            blank_after_delimiter: false,
             quote: Some(b'"'),
             escape: None,
             comment: None,
             newline: b'\n',
             skip_lines: 0,
             header: true,
+            strict: true,
             encoding: encoding_rs::UTF_8,
         }
     }
@@ -47,9 +53,13 @@ impl Default for Dialect {
 impl Dialect {
     /// Whether tasks may start reading in the middle of a file.
     ///
-    /// A comment line may hold any quotes, and other encodings have no fixed newline byte.
+    /// A comment line may hold any quotes, other encodings have no fixed newline byte, and what a
+    /// stray quote means is known only by who has read all before it.
     pub fn is_splittable(&self) -> bool {
-        self.comment.is_none() && self.encoding == encoding_rs::UTF_8
+        self.comment.is_none()
+            && self.strict
+            && !self.blank_after_delimiter
+            && self.encoding == encoding_rs::UTF_8
     }
 }
 
@@ -58,6 +68,8 @@ impl Dialect {
 pub struct CsvOptions {
     /// `delim`, `sep`, `delimiter`.
     pub delimiter: Option<u8>,
+    /// Whether `delim` is followed by a blank.
+    pub blank_after_delimiter: bool,
     /// `quote`; the inner `None` switches quoting off.
     pub quote: Option<Option<u8>>,
     /// `escape`.
@@ -80,6 +92,8 @@ pub struct CsvOptions {
     pub notation: Notation,
     /// `ragged`: what to do with rows of the wrong length.
     pub ragged: Ragged,
+    /// `strict => false`: stray quotes are text, rows of another length are padded or cut.
+    pub lenient: bool,
     /// `on_error`: what to do with values that do not fit their type.
     pub on_error: OnError,
     /// `max_rejects`: how many rows may be left out.
@@ -90,6 +104,13 @@ pub struct CsvOptions {
     pub sample_rows: Option<usize>,
 }
 
+impl CsvOptions {
+    /// Whether the first row may have another width than the table.
+    pub(crate) fn takes_any_width(&self) -> bool {
+        self.lenient || self.ragged != Ragged::Error
+    }
+}
+
 /// What to do with a row that has too few or too many fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Ragged {
@@ -98,6 +119,8 @@ pub enum Ragged {
     Error,
     /// Fill short rows with NULL; long rows stay errors unless the rest is empty. Counted.
     Pad,
+    /// Fill short rows with NULL, leave out what is too much. Counted.
+    Fit,
     /// Leave them out, counted.
     Reject,
 }

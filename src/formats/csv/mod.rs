@@ -97,7 +97,10 @@ pub fn inspect(
         csv: Some(CsvLayout {
             dialect: sniffed.dialect,
             data_start: sniffed.data_start,
-            ragged: options.ragged,
+            ragged: match options.ragged {
+                dialect::Ragged::Error if options.lenient => dialect::Ragged::Fit,
+                ragged => ragged,
+            },
             on_error: options.on_error,
             record_len_max_bytes: options
                 .record_len_max_bytes

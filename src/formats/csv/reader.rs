@@ -142,7 +142,7 @@ impl CsvReader {
             })
             .collect();
         CsvReader {
-            tokenizer: Tokenizer::new(&input.dialect),
+            tokenizer: Tokenizer::for_width(&input.dialect, input.width),
             // Blank lines are rows or not in a file of one column: the tokenizer's business.
             scanner: (input.width > 1).then(|| Scanner::new(&input.dialect)).flatten(),
             scanned: Scanned::default(),
@@ -185,6 +185,7 @@ impl CsvReader {
                 is_over = true;
                 break;
             };
+            self.tally_strays(record_len);
             if self.take_record(row_count)? {
                 row_count += 1;
             }
@@ -602,9 +603,15 @@ impl CsvReader {
             self.fields.truncate(width);
             return Ok(true);
         }
-        if found < width && self.input.ragged == Ragged::Pad {
+        if found < width && matches!(self.input.ragged, Ragged::Pad | Ragged::Fit) {
             let subject = format!("{}: short rows filled with NULL", self.input.name);
             self.tally_padded(&subject);
+            return Ok(true);
+        }
+        if found > width && self.input.ragged == Ragged::Fit {
+            let subject = format!("{}: fields beyond the last column left out", self.input.name);
+            self.tally_padded(&subject);
+            self.fields.truncate(width);
             return Ok(true);
         }
         let at = self.fields.get(width).map_or(0, |field| field.start);
@@ -640,6 +647,17 @@ impl CsvReader {
         }
         let line = || format!("line {}", self.line_of(self.position));
         self.request.notes.tally(NoteKind::Padded, subject, 1, line);
+    }
+
+    /// Counts a record whose quotes do not pair, where that is no error.
+    fn tally_strays(&mut self, record_len: usize) {
+        if self.input.dialect.strict {
+            return;
+        }
+        let record = &self.buffer[self.position..self.position + record_len];
+        if self.tokenizer.has_strays(record, &self.fields) {
+            self.tally_padded(&format!("{}: stray quotes read as text", self.input.name));
+        }
     }
 
     fn report_tallies(&mut self) {
@@ -1045,7 +1063,7 @@ mod tests {
             start: 0,
             end,
             len_max: None,
-            dialect: Dialect::default(),
+            dialect: Dialect { strict: how.ragged != Ragged::Fit, ..Dialect::default() },
             width: 3,
             ragged: how.ragged,
             on_error: how.on_error,
@@ -1106,7 +1124,7 @@ mod tests {
             let kinds = 4 + round * (PIECES.len() - 3) / 400;
             let text: String = (0..random(40)).map(|_| PIECES[random(kinds)]).collect();
             let end = if round % 3 == 0 { random(text.len() + 1) as u64 } else { u64::MAX };
-            let ragged = [Ragged::Pad, Ragged::Error, Ragged::Reject][round % 3];
+            let ragged = [Ragged::Pad, Ragged::Error, Ragged::Reject, Ragged::Fit][round % 4];
             for on_error in [OnError::Error, OnError::Null, OnError::Reject] {
                 let how = How { ragged, on_error, with_scanner: true, with_prefilter: false };
                 check(&text, end, how);

@@ -27,6 +27,20 @@ pub(crate) enum Malformed {
     TextAfterQuote(usize),
 }
 
+/// What a quote means that does not pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stray {
+    /// The record is malformed.
+    Refused,
+    /// The quote that opened the field is text, as if the field had none.
+    Opening,
+    /// Each quote before the one that a delimiter follows is text.
+    Inner,
+}
+
+/// How far a record is followed whose quotes do not pair.
+const STRAY_LEN_MAX_BYTES: usize = 64 << 10;
+
 /// Finds the fields of one record at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokenizer {
@@ -34,6 +48,11 @@ pub(crate) struct Tokenizer {
     quote: Option<u8>,
     escape: Option<u8>,
     newline: u8,
+    strict: bool,
+    /// Whether blanks at the front of a field are no part of it.
+    trims: bool,
+    /// How many fields a record should have, to tell what a stray quote means.
+    width: usize,
 }
 
 impl Tokenizer {
@@ -43,7 +62,15 @@ impl Tokenizer {
             quote: dialect.quote,
             escape: dialect.escape.filter(|escape| Some(*escape) != dialect.quote),
             newline: dialect.newline,
+            strict: dialect.strict,
+            trims: dialect.blank_after_delimiter,
+            width: 0,
         }
+    }
+
+    /// The same, for records that should have `width` fields.
+    pub(crate) fn for_width(dialect: &Dialect, width: usize) -> Self {
+        Tokenizer { width, ..Tokenizer::new(dialect) }
     }
 
     /// Reads the record at the front of `bytes` into `fields`.
@@ -57,24 +84,82 @@ impl Tokenizer {
         at_end: bool,
         fields: &mut Vec<Field>,
     ) -> Result<Option<usize>, Malformed> {
+        match self.cut(bytes, at_end, Stray::Refused, fields) {
+            Err(_) if !self.strict => Ok(self.record_with_strays(bytes, at_end, fields)),
+            result => result,
+        }
+    }
+
+    /// Reads a record whose quotes do not pair, as whatever gives it the right number of fields; how
+    /// much of it is here does not decide.
+    fn record_with_strays(
+        &self,
+        bytes: &[u8],
+        at_end: bool,
+        fields: &mut Vec<Field>,
+    ) -> Option<usize> {
+        let mut cut = |bytes: &[u8], at_end, stray| {
+            let used = self.cut(bytes, at_end, stray, fields).unwrap_or_default();
+            (used, fields.len())
+        };
+        let is_all = at_end && bytes.len() <= STRAY_LEN_MAX_BYTES;
+        let near = &bytes[..bytes.len().min(STRAY_LEN_MAX_BYTES)];
+        let (opening, width) = cut(near, is_all, Stray::Opening);
+        if opening.is_some() && width == self.width {
+            return opening;
+        }
+        let (inner, width) = cut(near, is_all, Stray::Inner);
+        match inner {
+            Some(_) if width == self.width => return inner,
+            None if !at_end && near.len() < STRAY_LEN_MAX_BYTES => return None,
+            _ => {}
+        }
+        cut(bytes, at_end, Stray::Opening).0
+    }
+
+    /// Whether a record read by [`Tokenizer::record`] has quotes that do not pair, or stand where
+    /// none is expected.
+    pub(crate) fn has_strays(&self, record: &[u8], fields: &[Field]) -> bool {
+        let quote = self.quote.unwrap_or(b'"');
+        let is_stray = |field: &Field| {
+            !field.quoted && memchr::memchr(quote, &record[field.start..field.end]).is_some()
+        };
+        fields.iter().any(is_stray)
+            || self.cut(record, true, Stray::Refused, &mut Vec::new()).is_err()
+    }
+
+    #[inline]
+    fn cut(
+        &self,
+        bytes: &[u8],
+        at_end: bool,
+        stray: Stray,
+        fields: &mut Vec<Field>,
+    ) -> Result<Option<usize>, Malformed> {
         fields.clear();
         // A delimiter that cannot occur on its own makes the loop below free of a branch.
         let delimiter = self.delimiter.unwrap_or(self.newline);
         let mut position = 0;
         loop {
+            if self.trims {
+                position += bytes[position..].iter().take_while(|byte| **byte == b' ').count();
+            }
             if self.quote.is_some() && bytes.get(position).copied() == self.quote {
-                match self.quoted(bytes, position, at_end)? {
-                    None => return Ok(None),
-                    Some((field, after)) => {
+                match self.quoted(bytes, position, at_end, stray) {
+                    Ok(None) => return Ok(None),
+                    Ok(Some((field, after))) => {
                         fields.push(field);
                         match bytes.get(after) {
                             None => return Ok(Some(after)),
                             Some(&byte) if byte == self.newline => return Ok(Some(after + 1)),
                             Some(_) => position = after + 1,
                         }
+                        continue;
                     }
+                    Err(malformed) if stray == Stray::Refused => return Err(malformed),
+                    // The quote is text.
+                    Err(_) => {}
                 }
-                continue;
             }
             let start = position;
             match find_either(bytes, start, delimiter, self.newline) {
@@ -104,11 +189,12 @@ impl Tokenizer {
         bytes: &[u8],
         open: usize,
         at_end: bool,
+        stray: Stray,
     ) -> Result<Option<(Field, usize)>, Malformed> {
         let quote = self.quote.unwrap_or(b'"');
         let mut position = open + 1;
         let mut escaped = false;
-        let end = loop {
+        loop {
             let found = match self.escape {
                 Some(escape) => memchr::memchr2(quote, escape, &bytes[position..]),
                 None => memchr::memchr(quote, &bytes[position..]),
@@ -131,17 +217,32 @@ impl Tokenizer {
                     escaped = true;
                     position = at + 2;
                 }
-                _ => break at,
+                _ => {
+                    let field = Field { start: open + 1, end: at, quoted: true, escaped };
+                    match self.behind_quote(bytes, at + 1, at_end) {
+                        Ok(after) => return Ok(after.map(|after| (field, after))),
+                        Err(_) if stray == Stray::Inner => position = at + 1,
+                        Err(malformed) => return Err(malformed),
+                    }
+                }
             }
-        };
-        let field = Field { start: open + 1, end, quoted: true, escaped };
-        let mut after = end + 1;
+        }
+    }
+
+    /// Where the delimiter or newline stands that follows a closing quote.
+    fn behind_quote(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        at_end: bool,
+    ) -> Result<Option<usize>, Malformed> {
+        let mut after = start;
         loop {
             match bytes.get(after) {
-                None if at_end => return Ok(Some((field, after))),
+                None if at_end => return Ok(Some(after)),
                 None => return Ok(None),
                 Some(&byte) if byte == self.newline || Some(byte) == self.delimiter => {
-                    return Ok(Some((field, after)));
+                    return Ok(Some(after));
                 }
                 Some(b' ' | b'\t' | b'\r') => after += 1,
                 Some(_) => return Err(Malformed::TextAfterQuote(after)),
@@ -158,12 +259,16 @@ impl Tokenizer {
         }
         let escape = self.escape.or(self.quote).unwrap_or(b'"');
         let mut value = Vec::with_capacity(raw.len());
-        let mut rest = raw.iter();
+        let mut rest = raw.iter().peekable();
         while let Some(&byte) = rest.next() {
-            if byte == escape {
+            if byte != escape {
+                value.push(byte);
+            } else if self.escape.is_some() {
                 value.extend(rest.next());
             } else {
+                // A quote that is not doubled is text, where strays are allowed.
                 value.push(byte);
+                rest.next_if(|next| **next == escape);
             }
         }
         Cow::Owned(value)
@@ -227,6 +332,12 @@ mod tests {
     }
 
     #[test]
+    fn blanks_after_delimiters() {
+        let dialect = Dialect { blank_after_delimiter: true, ..Dialect::default() };
+        check("a, \"b, c\",  d\n 1,2 , \n", &dialect, &[&["a", "b, c", "d"], &["1", "2 ", ""]]);
+    }
+
+    #[test]
     fn escapes_other_than_doubling() {
         let dialect = Dialect { escape: Some(b'\\'), ..Dialect::default() };
         check(r#""a\"b","c\\""#, &dialect, &[&[r#"a"b"#, r"c\"]]);
@@ -239,6 +350,37 @@ mod tests {
         let mut record = |text: &str| tokenizer.record(text.as_bytes(), true, &mut fields);
         assert_eq!(record("a,\"open\nb"), Err(Malformed::UnclosedQuote(2)));
         assert_eq!(record("\"a\"b,c"), Err(Malformed::TextAfterQuote(3)));
+    }
+
+    #[test]
+    fn stray_quotes_are_what_gives_a_record_its_width() {
+        let dialect = Dialect { strict: false, ..Dialect::default() };
+        let read = |text: &str| {
+            let tokenizer = Tokenizer::for_width(&dialect, 3);
+            let (mut fields, mut whole) = (Vec::new(), Vec::new());
+            let used = tokenizer.record(text.as_bytes(), true, &mut whole).expect("lenient");
+            for cut in 0..text.len() {
+                let bytes = &text.as_bytes()[..cut];
+                if let Some(early) = tokenizer.record(bytes, false, &mut fields).expect("lenient") {
+                    assert_eq!((Some(early), &fields), (used, &whole), "{text:?} at {cut}");
+                }
+            }
+            let values = whole.iter().map(|&field| tokenizer.value(text.as_bytes(), field));
+            let values: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect();
+            (values.join("|"), used.map(|used| text[used..].to_string()))
+        };
+        let cases = [
+            ("a,\"b,c\n", "a|\"b|c"),
+            ("a,\"b,\"c\nd\"\n", "a|\"b|c\nd"),
+            ("a,\"\"b, or so\",c\n", "a|\"b, or so|c"),
+            ("a,\"the \"b\" or, \"\"so\"\"\",c\n", "a|the \"b\" or, \"so\"|c"),
+            ("a,b,\"\n1,\"2\",3\n", "a|b|\""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text).0, expected, "{text:?}");
+        }
+        assert_eq!(read(cases[4].0).1.as_deref(), Some("1,\"2\",3\n"));
     }
 
     #[test]

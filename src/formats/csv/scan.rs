@@ -52,6 +52,7 @@ impl Scanner {
         let delimiter = dialect.delimiter?;
         let is_plain =
             dialect.newline == b'\n' && dialect.comment.is_none() && dialect.escape.is_none();
+        let is_plain = is_plain && !dialect.blank_after_delimiter;
         let ends_lines = |byte| matches!(byte, Some(b'\n' | b'\r'));
         let is_plain = is_plain && !ends_lines(Some(delimiter)) && !ends_lines(dialect.quote);
         is_plain.then(|| Scanner { delimiter, quote: dialect.quote, scan: best_scan() })

@@ -82,7 +82,9 @@ pub(crate) fn sniff(
         _ => skipped,
     };
     let raw_names: Vec<String> = match (&options.names, first) {
-        (Some(names), _) if width == 0 || names.len() == width => names.clone(),
+        (Some(names), _) if width == 0 || names.len() == width || options.takes_any_width() => {
+            names.clone()
+        }
         (Some(names), _) => {
             return Err(Error::sql(format!(
                 "names has {} entries, but the file has {width} columns",
@@ -195,7 +197,7 @@ fn walk_records(
     count_max: usize,
     mut visit: impl FnMut(&[Field], usize, &[u8]),
 ) -> bool {
-    let tokenizer = Tokenizer::new(dialect);
+    let mut tokenizer = Tokenizer::new(dialect);
     let mut fields: Vec<Field> = Vec::new();
     let (mut position, mut count) = (0, 0);
     while position < text.len() && count < count_max {
@@ -214,6 +216,9 @@ fn walk_records(
         let is_blank =
             matches!(fields[..], [Field { start, end, quoted: false, .. }] if start == end);
         if !is_blank {
+            if count == 0 {
+                tokenizer = Tokenizer::for_width(dialect, fields.len());
+            }
             visit(&fields, position, rest);
             count += 1;
         }
@@ -260,8 +265,83 @@ fn sniff_dialect(
         newline,
         comment: options.comment.unwrap_or_else(|| sniff_comment(body, newline)),
         skip_lines: options.skip_lines.unwrap_or(0),
+        strict: !options.lenient,
         ..Dialect::default()
     };
+    let start = skip_lines(body, base.skip_lines, newline);
+    let mut best: Option<(f64, Score, Dialect)> = None;
+    let mut rival: Option<(f64, Dialect)> = None;
+    for (handicap, dialect) in candidates(body, &base, options) {
+        let Some(score) = score(&dialect, &body[start..], cut) else { continue };
+        if dialect.quote != Some(b'"') && options.quote.is_none() && !score.quoted {
+            continue;
+        }
+        let value = if score.width > 1 { 1.0 + score.even } else { 0.5 }
+            - handicap
+            - 0.01 * score.preamble as f64
+            + 0.0005 * score.width.min(20) as f64;
+        match &best {
+            Some((best_value, best_score, best_dialect)) if value <= *best_value => {
+                let close = *best_value - value < 0.02 && best_score.width > 1;
+                if close && score.width > 1 && best_dialect.delimiter != dialect.delimiter {
+                    rival.get_or_insert((value, dialect));
+                }
+            }
+            _ => {
+                rival = best
+                    .take()
+                    .filter(|(old, old_score, old_dialect)| {
+                        value - old < 0.02
+                            && old_score.width > 1
+                            && old_dialect.delimiter != dialect.delimiter
+                    })
+                    .map(|(old, _, old_dialect)| (old, old_dialect));
+                best = Some((value, score, dialect));
+            }
+        }
+    }
+    let Some((_, score, mut dialect)) = best else { return base };
+    if dialect.blank_after_delimiter && options.delimiter.is_none() {
+        let delimiter = show_byte(dialect.delimiter);
+        notes.push((
+            NoteKind::Dialect,
+            format!("{file_name}: blanks behind {delimiter} are read as part of the delimiter"),
+        ));
+    }
+    if let Some((_, other)) = rival {
+        notes.push((
+            NoteKind::Dialect,
+            format!(
+                "{file_name}: delimiter read as {}, {} would fit too",
+                show_byte(dialect.delimiter),
+                show_byte(other.delimiter)
+            ),
+        ));
+    }
+    if score.width == 1 && options.delimiter.is_none() {
+        single_column(&mut dialect, &body[start..], cut, notes, file_name);
+    }
+    let preamble_len = match score.preamble {
+        0 => title_rows(&dialect, &body[start..], cut),
+        found => found,
+    };
+    if options.skip_lines.is_none() && preamble_len > 0 {
+        let preamble = read_records(&dialect, &body[start..], cut, preamble_len);
+        let end = preamble.last().map_or(0, |record| record.end);
+        dialect.skip_lines = memchr::memchr_iter(newline, &body[start..start + end]).count();
+        notes.push((
+            NoteKind::Dialect,
+            format!(
+                "{file_name}: {} before the header skipped",
+                crate::units::show_counted(dialect.skip_lines as u64, "line")
+            ),
+        ));
+    }
+    dialect
+}
+
+/// The dialects to try, each with its handicap: all but the most usual must earn their place.
+fn candidates(body: &[u8], base: &Dialect, options: &CsvOptions) -> Vec<(f64, Dialect)> {
     let delimiters: Vec<u8> = match options.delimiter {
         Some(delimiter) => vec![delimiter],
         None => DELIMITERS.to_vec(),
@@ -276,75 +356,51 @@ fn sniff_dialect(
         None if memchr::memmem::find(body, b"\\\"").is_some() => vec![None, Some(b'\\')],
         None => vec![None],
     };
-    let start = skip_lines(body, base.skip_lines, newline);
-    let mut best: Option<(f64, Score, Dialect)> = None;
-    let mut rival: Option<(f64, Dialect)> = None;
+    let mut dialects = Vec::new();
     for &quote in &quotes {
         for &escape in &escapes {
             for (rank, &delimiter) in delimiters.iter().enumerate() {
-                let dialect = Dialect { delimiter: Some(delimiter), quote, escape, ..base.clone() };
-                let Some(score) = score(&dialect, &body[start..], cut) else { continue };
-                if quote != Some(b'"') && options.quote.is_none() && !score.quoted {
-                    continue;
-                }
-                // Other quotes and delimiters must earn their place.
+                let blanks: &[bool] = match options.delimiter {
+                    Some(_) if options.blank_after_delimiter => &[true],
+                    // Only where it decides what a quote means.
+                    None if has_blank_before_quote(body, delimiter, quote) => &[false, true],
+                    _ => &[false],
+                };
                 let handicap = 0.001 * rank as f64
                     // A quote that opens fields and pairs everywhere is no accident.
                     + if quote == Some(b'"') { 0.0 } else { -0.02 }
                     + if escape.is_none() { 0.0 } else { 0.001 };
-                let value = if score.width > 1 { 1.0 + score.even } else { 0.5 }
-                    - handicap
-                    - 0.01 * score.preamble as f64
-                    + 0.0005 * score.width.min(20) as f64;
-                match &best {
-                    Some((best_value, best_score, best_dialect)) if value <= *best_value => {
-                        let close = *best_value - value < 0.02 && best_score.width > 1;
-                        if close && score.width > 1 && best_dialect.delimiter != Some(delimiter) {
-                            rival.get_or_insert((value, dialect));
-                        }
-                    }
-                    _ => {
-                        rival = best
-                            .take()
-                            .filter(|(old, old_score, old_dialect)| {
-                                value - old < 0.02
-                                    && old_score.width > 1
-                                    && old_dialect.delimiter != Some(delimiter)
-                            })
-                            .map(|(old, _, old_dialect)| (old, old_dialect));
-                        best = Some((value, score, dialect));
-                    }
+                for &blank_after_delimiter in blanks {
+                    let dialect = Dialect {
+                        delimiter: Some(delimiter),
+                        blank_after_delimiter,
+                        quote,
+                        escape,
+                        ..base.clone()
+                    };
+                    let blank_handicap = if blank_after_delimiter { 0.001 } else { 0.0 };
+                    dialects.push((handicap + blank_handicap, dialect));
                 }
             }
         }
     }
-    let Some((_, score, mut dialect)) = best else { return base };
-    if let Some((_, other)) = rival {
-        notes.push((
-            NoteKind::Dialect,
-            format!(
-                "{file_name}: delimiter read as {}, {} would fit too",
-                show_byte(dialect.delimiter),
-                show_byte(other.delimiter)
-            ),
-        ));
-    }
-    if score.width == 1 && options.delimiter.is_none() {
-        single_column(&mut dialect, &body[start..], cut, notes, file_name);
-    }
-    if options.skip_lines.is_none() && score.preamble > 0 {
-        let preamble = read_records(&dialect, &body[start..], cut, score.preamble);
-        let end = preamble.last().map_or(0, |record| record.end);
-        dialect.skip_lines = memchr::memchr_iter(newline, &body[start..start + end]).count();
-        notes.push((
-            NoteKind::Dialect,
-            format!(
-                "{file_name}: {} before the header skipped",
-                crate::units::show_counted(dialect.skip_lines as u64, "line")
-            ),
-        ));
-    }
-    dialect
+    dialects
+}
+
+/// Whether a delimiter, a blank and a quote follow each other, as in `a, "b, c"`.
+fn has_blank_before_quote(body: &[u8], delimiter: u8, quote: Option<u8>) -> bool {
+    quote.is_some_and(|quote| memchr::memmem::find(body, &[delimiter, b' ', quote]).is_some())
+}
+
+/// How many records before the header hold a title or nothing, as spreadsheets write them: `Sales,,,`.
+fn title_rows(dialect: &Dialect, body: &[u8], cut: bool) -> usize {
+    let records = read_records(dialect, body, cut, PREAMBLE_RECORDS_MAX + 1);
+    let filled = |record: &Record| record.values.iter().filter(|value| !value.is_empty()).count();
+    let width = records.first().map_or(0, |record| record.values.len());
+    let count = records.iter().take_while(|record| filled(record) <= 1).count();
+    let is_header = |record: &Record| record.values.len() == width && filled(record) == width;
+    // Two columns say too little: `name,` over `a,1` may well be a header.
+    if width > 2 && records.get(count).is_some_and(is_header) { count } else { 0 }
 }
 
 /// `\r` alone ends records where it is much more frequent than `\n` (old Macintosh files).
@@ -591,6 +647,13 @@ mod tests {
         );
         check("# made by x\na,b\n1,2\n", "`,` header=true skip=0: a Int64, b Int64");
         check("#,b\n1,2\n", "`,` header=true skip=0: # Int64, b Int64");
+    }
+
+    #[test]
+    fn blanks_behind_delimiters_and_title_rows() {
+        check("a, b\n1, \"x, y\"\n2, \"z\"\n", "`,` header=true skip=0: a Int64, b Utf8View");
+        check("Sales,,\n,,\na,b,c\n1,2,3\n", "`,` header=true skip=2: a Int64, b Int64, c Int64");
+        check("a,,\n1,2,\n", "`,` header=true skip=0: a Int64, column2 Int64, column3 Utf8View");
     }
 
     #[test]
