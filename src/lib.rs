@@ -19,6 +19,7 @@ pub mod formats;
 pub mod notes;
 pub mod output;
 pub mod plan;
+pub mod roots;
 pub mod sql_type;
 pub mod store;
 pub mod units;

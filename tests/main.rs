@@ -14,6 +14,9 @@ mod library;
 mod oracle;
 /// Partial aggregates of files that are kept.
 mod reuse;
+/// Statements that are confined to folders.
+#[cfg(target_os = "linux")]
+mod roots;
 /// The shell in a pseudo-terminal.
 mod shell;
 /// Every SQL file under several settings, with one answer.

@@ -77,6 +77,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) spill_dir: Option<PathBuf>,
 
+    /// Confines statements to this folder; may be given several times
+    #[arg(long = "allow-dir", value_name = "DIR")]
+    pub(super) allowed_dirs: Vec<PathBuf>,
+
     /// Shows how far a statement has come, on stderr [auto: on a terminal, after a second]
     #[arg(long, value_name = "FORM", default_value = "auto")]
     pub(super) progress: ProgressArg,

@@ -118,6 +118,9 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
     if let Some(timeout) = &args.timeout {
         builder = builder.timeout(crate::units::parse_duration(timeout)?);
     }
+    if !args.allowed_dirs.is_empty() {
+        builder = builder.roots(&args.allowed_dirs)?;
+    }
     if let Some(dir) = &args.spill_dir {
         builder = builder.spill_dir(dir);
     }

@@ -18,6 +18,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::error::{Error, Place, Result};
 use crate::formats::file::{Identity, SourceFile, StreamSource};
 use crate::output::commit::State;
+use crate::roots::Roots;
 
 /// More files than this in one location are most likely a mistake.
 pub const FILES_MAX: usize = 2_000_000;
@@ -33,6 +34,7 @@ pub struct Listing {
     /// How many entries were left out, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     folders: Folders,
+    roots: Roots,
 }
 
 /// The folders that were listed, as they were before.
@@ -56,10 +58,10 @@ impl Folders {
     }
 
     /// Looks at the folders above one.
-    fn look_above(&mut self, path: &Path) -> std::io::Result<()> {
+    fn look_above(&mut self, path: &Path, roots: &Roots) -> std::io::Result<()> {
         let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
         for folder in path.ancestors().skip(1) {
-            if !self.above.insert(folder.to_path_buf()) {
+            if !roots.holds(folder) || !self.above.insert(folder.to_path_buf()) {
                 break;
             }
             if let Some(state) = State::of(folder)? {
@@ -97,6 +99,8 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// What `stdin` stands for.
     pub stdin: Option<Arc<StreamSource>>,
+    /// Where locations may lie.
+    pub roots: Roots,
 }
 
 /// Lists the files of one or more locations.
@@ -105,7 +109,7 @@ pub struct Places {
 /// When a location matches nothing or cannot be read.
 pub fn list(locations: &[String], places: &Places) -> Result<Listing> {
     for _ in 0..LISTINGS_MAX {
-        let mut listing = Listing::default();
+        let mut listing = Listing { roots: places.roots.clone(), ..Listing::default() };
         let listed = list_once(locations, places, &mut listing);
         if !listing.folders.are_unchanged() {
             continue;
@@ -254,18 +258,21 @@ pub fn resolve(text: &str, places: &Places) -> Result<String> {
 
 fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result<()> {
     let path = resolve(pattern, places)?;
-    let plain = path.split_inclusive('/').take_while(|component| !has_glob(component));
+    let components: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let plain_count = components.iter().take_while(|component| !has_glob(component)).count();
+    let (plain, patterns) = components.split_at(plain_count);
+    let mut start = PathBuf::from(if path.starts_with('/') { "/" } else { "" });
+    start.extend(plain);
     listing
         .folders
-        .look_above(Path::new(&plain.collect::<String>()))
+        .look_above(&start, &places.roots)
         .map_err(|error| Error::io("read the journal above", pattern, &error))?;
     // A file may really be called `a[1].csv`.
-    if !has_glob(&path) || fs::symlink_metadata(&path).is_ok() {
+    if patterns.is_empty() || fs::symlink_metadata(&path).is_ok() {
         return walk_entry(Path::new(&path), Named::ByUser, &mut Vec::new(), listing);
     }
     let mut steps = Vec::new();
-    let absolute = path.starts_with('/');
-    for component in path.split('/').filter(|component| !component.is_empty()) {
+    for &component in patterns {
         steps.push(if component == "**" {
             Step::AnyDepth
         } else if has_glob(component) {
@@ -278,8 +285,11 @@ fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result
             Step::Literal(component.to_string())
         });
     }
-    let root = PathBuf::from(if absolute { "/" } else { "" });
-    follow(&root, &steps, &mut Vec::new(), listing)
+    listing.roots.check(if start.as_os_str().is_empty() { Path::new(".") } else { &start })?;
+    if start.as_os_str().is_empty() || fs::metadata(&start).is_ok() {
+        follow(&start, &steps, &mut Vec::new(), listing)?;
+    }
+    Ok(())
 }
 
 /// How an entry came to be looked at.
@@ -303,7 +313,7 @@ fn follow(
     match step {
         Step::Literal(name) => {
             let next = at.join(name);
-            if fs::metadata(&next).is_ok() {
+            if listing.roots.holds(&next) && fs::metadata(&next).is_ok() {
                 follow(&next, rest, ancestors, listing)?;
             }
             Ok(())
@@ -318,7 +328,7 @@ fn follow(
                     }
                     continue;
                 }
-                if hidden || (!rest.is_empty() && !next.is_dir()) {
+                if hidden || (!rest.is_empty() && !next.is_dir()) || leads_out(&next, listing) {
                     continue;
                 }
                 follow(&next, rest, ancestors, listing)?;
@@ -333,7 +343,7 @@ fn follow(
             follow(at, rest, ancestors, listing)?;
             for name in entries(at, listing)? {
                 let next = at.join(&name);
-                if !is_hidden(&name) && next.is_dir() {
+                if !is_hidden(&name) && next.is_dir() && !leads_out(&next, listing) {
                     follow(&next, steps, ancestors, listing)?;
                 }
             }
@@ -341,6 +351,15 @@ fn follow(
             Ok(())
         }
     }
+}
+
+/// Whether an entry that was found leads out of the roots; it is left out then, and counted.
+fn leads_out(at: &Path, listing: &mut Listing) -> bool {
+    let leads_out = !listing.roots.holds(at);
+    if leads_out {
+        *listing.skipped.entry("a link out of the allowed folders").or_default() += 1;
+    }
+    leads_out
 }
 
 /// Notes that a directory is being walked; `None` if it is its own ancestor (a symlink loop).
@@ -361,6 +380,7 @@ fn enter(at: &Path, ancestors: &mut Vec<Identity>, listing: &mut Listing) -> Res
 fn entries(at: &Path, listing: &mut Listing) -> Result<Vec<String>> {
     let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
     let fail = |error| Error::io("read directory", &at.display().to_string(), &error);
+    listing.roots.check(path)?;
     let mut names = Vec::new();
     listing.folders.look(path).map_err(fail)?;
     for entry in fs::read_dir(path).map_err(fail)? {
@@ -385,6 +405,11 @@ fn walk_entry(
     listing: &mut Listing,
 ) -> Result<()> {
     let name = at.display().to_string();
+    if named == Named::ByUser {
+        listing.roots.check(at)?;
+    } else if leads_out(at, listing) {
+        return Ok(());
+    }
     let metadata = match fs::metadata(at) {
         Ok(metadata) => metadata,
         Err(error)
@@ -425,7 +450,8 @@ fn walk_entry(
             format!("the location holds more than {FILES_MAX} files"),
         ));
     }
-    listing.files.push(Arc::new(SourceFile::local(name, at.to_path_buf(), &metadata)));
+    let roots = listing.roots.clone();
+    listing.files.push(Arc::new(SourceFile::within(roots, name, at.to_path_buf(), &metadata)));
     Ok(())
 }
 
@@ -435,7 +461,7 @@ fn special_file(at: &Path, name: String, named: Named, listing: &mut Listing) ->
         *listing.skipped.entry("a pipe or device").or_default() += 1;
         return Ok(());
     }
-    let file = fs::File::open(at).map_err(|error| Error::io("open", &name, &error))?;
+    let file = listing.roots.open(at).map_err(|error| Error::io("open", &name, &error))?;
     let stream = Arc::new(StreamSource::new(Box::new(file)));
     listing.files.push(Arc::new(SourceFile::stream(name, stream)));
     Ok(())
@@ -474,6 +500,9 @@ fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
     }
     let error = Error::data(format!("no file matches {location:?}")).at(place);
     let Ok(path) = resolve(location, places) else { return error };
+    if places.roots.is_confined() {
+        return error;
+    }
     // Down the path as far as it exists.
     let mut reached = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
     for component in path.split('/').filter(|component| !component.is_empty()) {

@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::dataset::Dataset;
+use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Format as FileFormat;
 use crate::notes::{NoteKind, Notes};
@@ -55,12 +56,13 @@ impl Target {
     /// Reads the target and the query of a COPY.
     ///
     /// # Errors
-    /// When an option is not known, or the format cannot be told.
-    pub(super) fn of(copy: &CopyToStatement, home: Option<&Path>) -> Result<(Self, DfStatement)> {
-        let path = match (copy.target.strip_prefix("~/"), home) {
+    /// When an option is not known, the format cannot be told, or the target lies outside the roots.
+    pub(super) fn of(copy: &CopyToStatement, places: &Places) -> Result<(Self, DfStatement)> {
+        let path = match (copy.target.strip_prefix("~/"), &places.home) {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(&copy.target),
         };
+        places.roots.check(&path)?;
         let mut format = copy.stored_as.clone();
         let mut file = FileOptions::default();
         let mut options = FolderOptions::default();

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::exec::limits::SpillFolder;
 use crate::formats::file::StreamSource;
+use crate::roots::Roots;
 use crate::store::Store;
 
 /// Threads get this much stack: planning recurses.
@@ -158,6 +159,17 @@ impl EngineBuilder {
     pub fn stdin(mut self, reader: impl std::io::Read + Send + 'static) -> Self {
         self.places.stdin = Some(Arc::new(StreamSource::new(Box::new(reader))));
         self
+    }
+
+    /// Confines statements to folders and what lies in them: locations, COPY, INSERT and table
+    /// functions that lead out of them are errors, also by links and `..`. What the program itself
+    /// keeps (spilling, `cache_dir`) is not confined.
+    ///
+    /// # Errors
+    /// When one is no folder, or the system cannot confine.
+    pub fn roots(mut self, folders: &[PathBuf]) -> Result<Self> {
+        self.places.roots = Roots::new(folders)?;
+        Ok(self)
     }
 
     /// Sets an option of `read_csv` for all CSV files, as in `("delim", ";")`; a call of `read_csv`

@@ -56,6 +56,7 @@ impl Session {
             );
         };
         let path = PathBuf::from(location::resolve(location, self.places())?);
+        self.places().roots.check(&path)?;
         let target = Target::into_dataset(path, table.dataset())?;
         let into = insert.columns.iter().map(|name| name.to_string().replace('"', "")).collect();
         Ok(Some(Insertion { target, into, query }))

@@ -62,8 +62,7 @@ impl Session {
         };
         let (mut target, mut into) = (None, Vec::new());
         if let DfStatement::CopyTo(copy) = &parsed {
-            let home = self.shared.engine.options.places.home.as_deref();
-            let (found, query) = Target::of(copy, home)?;
+            let (found, query) = Target::of(copy, self.places())?;
             (target, parsed) = (Some(found), query);
         } else if let Some(insertion) = self.insertion(&parsed, run).await? {
             (target, into, parsed) = (Some(insertion.target), insertion.into, insertion.query);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Place, Result};
+use crate::roots::Roots;
 
 /// A file that changed so shortly before could change again within the clock's granularity.
 const SETTLED_NS: i128 = 2_000_000_000;
@@ -88,17 +89,27 @@ pub struct SourceFile {
 
 #[derive(Debug)]
 enum Bytes {
-    Local(PathBuf),
+    Local(PathBuf, Roots),
     Stream(Arc<StreamSource>),
 }
 
 impl SourceFile {
     /// A file on a local disk.
     pub fn local(name: impl Into<String>, path: PathBuf, metadata: &Metadata) -> Self {
+        SourceFile::within(Roots::default(), name, path, metadata)
+    }
+
+    /// A file on a local disk that is opened only where it lies in one of the roots.
+    pub fn within(
+        roots: Roots,
+        name: impl Into<String>,
+        path: PathBuf,
+        metadata: &Metadata,
+    ) -> Self {
         SourceFile {
             name: name.into(),
             identity: Identity::of(metadata),
-            bytes: Bytes::Local(path),
+            bytes: Bytes::Local(path, roots),
             changed_ns: changed_ns(metadata),
             small: OnceLock::new(),
         }
@@ -123,7 +134,7 @@ impl SourceFile {
     /// The path on the local disk, if it lies there.
     pub fn path(&self) -> Option<&Path> {
         match &self.bytes {
-            Bytes::Local(path) => Some(path),
+            Bytes::Local(path, _) => Some(path),
             Bytes::Stream(_) => None,
         }
     }
@@ -148,11 +159,11 @@ impl SourceFile {
     /// # Errors
     /// When it is gone, cannot be opened, or changed.
     pub fn open(self: &Arc<Self>) -> Result<OpenFile> {
-        let path = self.path().ok_or_else(|| {
-            Error::data(format!("{} can only be read from front to back", self.name))
-                .hint("save it into a file first")
-        })?;
-        let file = File::open(path).map_err(|error| Error::io("open file", &self.name, &error))?;
+        let Bytes::Local(path, roots) = &self.bytes else {
+            return Err(Error::data(format!("{} can only be read from front to back", self.name))
+                .hint("save it into a file first"));
+        };
+        let file = roots.open(path).map_err(|error| Error::io("open file", &self.name, &error))?;
         let open = OpenFile { file, source: Arc::clone(self) };
         open.verify()?;
         Ok(open)
@@ -167,7 +178,7 @@ impl SourceFile {
             Bytes::Stream(stream) => {
                 stream.head(len_max).map_err(|error| Error::io("read", &self.name, &error))
             }
-            Bytes::Local(_) => {
+            Bytes::Local(..) => {
                 let len = len_max.min(usize::try_from(self.identity.len).unwrap_or(len_max));
                 let mut head = vec![0; len];
                 self.read_at(&mut head, 0)?;
@@ -218,7 +229,7 @@ impl SourceFile {
                 Error::sql(format!("{} can be read only once in a statement", self.name))
                     .hint("save it into a file first")
             }),
-            Bytes::Local(_) => {
+            Bytes::Local(..) => {
                 if self.small()?.is_some() {
                     let file = Arc::clone(self);
                     return Ok(Box::new(SmallReader { file, position: start, end }));
@@ -246,6 +257,11 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
+    /// The file itself.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills `buffer` from `offset` on.
     ///
     /// # Errors

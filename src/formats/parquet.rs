@@ -197,10 +197,10 @@ pub fn diagnose(file: &Arc<SourceFile>) -> Option<Error> {
                 .hint("it is damaged, or uses what is not supported yet: try another reader on it"),
         )
     };
-    let path = file.path()?.to_path_buf();
+    file.path()?;
     let decode = || -> Result<(), String> {
-        let open = std::fs::File::open(path).map_err(|error| error.to_string())?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(open)
+        let open = file.open().map_err(|error| error.to_string())?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(open.into_file())
             .and_then(|builder| builder.build())
             .map_err(|error| error.to_string())?;
         for batch in reader {
