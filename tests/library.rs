@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use swath::{Engine, NoteKind, Param, params};
+use swath::{Engine, ErrorKind, Handle, NoteKind, Param, Params, params};
 
 #[test]
 fn an_answer_prints_as_a_table_and_carries_its_notes() {
@@ -167,4 +167,34 @@ fn headers_are_as_written() {
     let schema = answer.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["year(d)", "max(n, 2)", "n // 2", "('x').upper()", "n + 1", "(n + 1) * 2"]);
+}
+
+/// A join of many tables, which takes the optimizer very long.
+fn many_joins(count: usize) -> String {
+    let joined =
+        (1..count).map(|at| format!(" JOIN (SELECT 1 AS k) AS j{at} ON j{at}.k = j{}.k", at - 1));
+    format!("SELECT count(*) FROM (SELECT 1 AS k) AS j0{}", joined.collect::<String>())
+}
+
+#[test]
+fn planning_is_bounded_and_can_be_interrupted() {
+    let engine = Engine::builder().threads(1).build().expect("an engine");
+    let session = engine.session();
+    session.query("SET swath.planning_limit = '200ms'").expect("a setting");
+    let error = session.query(&many_joins(400)).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("planning_limit"), "{error}");
+    assert_eq!(session.query("SELECT 1").expect("the session goes on").row_count(), 1);
+    session.query("SET swath.planning_limit = '1h'").expect("a setting");
+    let handle = Handle::default();
+    let canceller = handle.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            canceller.cancel();
+        });
+        let params = Params::new();
+        let error = session.query_stream(&many_joins(400), &params, &handle).expect_err("stopped");
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    });
 }

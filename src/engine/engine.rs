@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::DataType;
@@ -50,6 +51,8 @@ pub(super) struct Inner {
     runtime: Option<Runtime>,
     pub(super) environment: Arc<RuntimeEnv>,
     pub(super) options: EngineBuilder,
+    /// Whether a statement was given up whose planning goes on: there is no waiting for it.
+    pub(super) has_orphans: AtomicBool,
     /// Dropped behind the environment, whose files lie in it.
     _spill_folder: SpillFolder,
 }
@@ -57,7 +60,8 @@ pub(super) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        if tokio::runtime::Handle::try_current().is_ok() {
+        let is_within = tokio::runtime::Handle::try_current().is_ok();
+        if is_within || self.has_orphans.load(Ordering::Relaxed) {
             // A runtime may not wait within another one: let it go in the background.
             runtime.shutdown_background();
         } else {
@@ -227,6 +231,7 @@ impl EngineBuilder {
             runtime: Some(runtime),
             environment,
             options: self,
+            has_orphans: AtomicBool::new(false),
             _spill_folder: spill_folder,
         });
         let session = Session::new(Arc::clone(&inner));

@@ -6,6 +6,7 @@
 //! ```
 
 mod answer;
+mod clock;
 mod copy;
 #[expect(clippy::module_inception, reason = "the type Engine is the module's main noun")]
 mod engine;

@@ -67,6 +67,8 @@ impl Session {
         } else if let Some(insertion) = self.insertion(&parsed, run).await? {
             (target, into, parsed) = (Some(insertion.target), insertion.into, insertion.query);
         }
+        let clock = run.clock.clone();
+        let running = clock.run();
         let headers = headers(&parsed);
         self.expand_macros(&mut parsed)?;
         if let Some(done) = self.view_statement(&parsed)? {
@@ -107,15 +109,18 @@ impl Session {
             && explain.options.format.is_none()
         {
             let inner = *explain.statement.clone();
+            drop(running);
             return self.explain(inner, explain.options.analyze, statement.view, run).await;
         }
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(parsed).await?;
+        clock.check()?;
         plan::refuse::check_plan(&logical)?;
         if let LogicalPlan::DescribeTable(describe) = &logical {
             return described(&describe.schema);
         }
         if !is_query(&logical) {
+            drop(running);
             let frame = self.shared.context.execute_logical_plan(logical).await?;
             let (state, logical) = frame.into_parts();
             let physical = state.create_physical_plan(&logical).await?;
@@ -157,7 +162,7 @@ impl Session {
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
         options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
-        let state = reconfigured(state, config);
+        let state = run.clock.watch(reconfigured(state, config));
         let physical = state.create_physical_plan(logical).await?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
@@ -263,6 +268,7 @@ impl Session {
             source.options.format.csv.on_error = OnError::Reject;
         }
         let (spelling, in_flight) = (spelling.clone(), run.in_flight.clone());
+        let paused = run.clock.pause();
         let opened = tokio::task::spawn_blocking(move || {
             let misfits = {
                 let known = shared.misfits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,6 +295,7 @@ impl Session {
         let (name, dataset, table) = opened.await.map_err(|error| {
             Error::new(ErrorKind::Internal, format!("a reader died: {error}"))
         })??;
+        drop(paused);
         // A column of that name in the files is theirs.
         hidden.retain(|name| {
             !dataset.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
@@ -325,10 +332,12 @@ impl Session {
         view: ExplainView,
         run: &Run,
     ) -> Result<Planned> {
+        let running = run.clock.run();
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(statement).await?;
         plan::refuse::check_plan(&logical)?;
         let physical = self.physical(state, &logical, run).await?;
+        drop(running);
         if analyze {
             let mut batches =
                 execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::{Handle, Message};
+use super::clock::{self, Clock};
 use super::engine::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parquet::InFlight;
@@ -27,6 +28,8 @@ pub(super) struct Run {
     pub(super) started: std::time::Instant,
     /// Whether joins sort their inputs, which can spill, and do not hash one in memory.
     pub(super) sorts_joins: bool,
+    /// Bounds the time of planning.
+    pub(super) clock: Clock,
 }
 
 impl Default for Run {
@@ -39,6 +42,7 @@ impl Default for Run {
             in_flight: InFlight::default(),
             started: std::time::Instant::now(),
             sorts_joins: false,
+            clock: Clock::new(clock::LIMIT_DEFAULT, Handle::default()),
         }
     }
 }

@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerStream, Handle, Message, Running};
+use super::clock::{self, Clock};
 use super::engine::Inner;
 use super::params::Params;
 use super::running::{Run, bounded, guarded, pump, relabel};
@@ -250,9 +251,29 @@ impl Session {
         params: Params,
         cancel: Handle,
     ) -> Result<AnswerStream> {
-        let session = self.clone();
-        let work = async move { session.until_first_rows(statement, &params, cancel).await };
-        self.shared.engine.spawn(guarded(work)).await??
+        let clock = Clock::new(self.planning_limit(), cancel.clone());
+        let (session, known) = (self.clone(), clock.clone());
+        let work =
+            async move { session.until_first_rows(statement, &params, cancel, &known).await };
+        let engine = Arc::clone(&self.shared.engine);
+        // Planning may hear of nothing for a while; whoever waits for it need not wait along.
+        let work = async move {
+            tokio::select! {
+                biased;
+                done = engine.spawn(guarded(work)) => done?,
+                error = clock.given_up() => {
+                    engine.has_orphans.store(true, Ordering::Relaxed);
+                    Err(error)
+                }
+            }
+        };
+        self.shared.engine.spawn(work).await??
+    }
+
+    fn planning_limit(&self) -> Duration {
+        let state = self.shared.context.state();
+        let settings = state.config().options().extensions.get::<Settings>();
+        settings.map_or(clock::LIMIT_DEFAULT, |settings| settings.planning_limit)
     }
 
     async fn until_first_rows(
@@ -260,6 +281,7 @@ impl Session {
         statement: Statement,
         params: &Params,
         cancel: Handle,
+        clock: &Clock,
     ) -> Result<AnswerStream> {
         let timeout = self.shared.engine.options.timeout;
         let started = std::time::Instant::now();
@@ -272,7 +294,9 @@ impl Session {
                 notes.add(NoteKind::Widened, note.clone());
             }
             let cancel = cancel.clone();
-            let mut run = Run { notes, cancel, deadline, started, sorts_joins, ..Run::default() };
+            let clock = clock.clone();
+            let mut run =
+                Run { notes, cancel, deadline, started, sorts_joins, clock, ..Run::default() };
             let bounds = (run.cancel.clone(), run.deadline);
             let attempt = guarded(self.attempt(&statement, params, &mut run));
             let error = match bounded(attempt, &bounds.0, bounds.1).await {
@@ -333,7 +357,13 @@ impl Session {
         params: &Params,
         run: &mut Run,
     ) -> Result<AnswerStream> {
-        let planned = self.plan(statement, params, run).await?;
+        // The thread's other tasks go on meanwhile.
+        let planned = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(self.plan(statement, params, run))
+        })?;
+        if run.cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
+        }
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let answer = |schema, kind| AnswerStream {
             schema,
@@ -466,7 +496,8 @@ fn state(engine: &Inner) -> SessionState {
     if let Some(rows) = engine.options.batch_rows {
         config = config.with_batch_size(rows);
     }
-    config = config.with_option_extension(Settings { reuse: engine.options.reuse });
+    config = config
+        .with_option_extension(Settings { reuse: engine.options.reuse, ..Settings::default() });
     let options = config.options_mut();
     // Decimal literals are exact.
     options.sql_parser.parse_float_as_decimal = true;

@@ -263,25 +263,26 @@ pub fn with_stack<T>(work: impl FnOnce() -> T) -> T {
 
 /// Refuses chains of operators so long that their tree would exhaust the stack.
 fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
-    // One count for each open parenthesis; a comma starts a new chain.
+    // One count for each open parenthesis, and the sum of all; a comma starts a new chain.
     let mut open: Vec<usize> = vec![0];
-    let (mut deepest, mut set_operations) = (0, 0);
+    let (mut sum, mut deepest, mut set_operations) = (0, 0, 0);
     let mut after_value = false;
     let tokens = tokens.iter().map(|found| &found.token);
     for token in tokens.filter(|token| !matches!(token, Token::Whitespace(_))) {
         match token {
             Token::LParen | Token::LBracket => open.push(0),
-            Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
-            Token::Comma => {
-                if let Some(chain) = open.last_mut() {
-                    *chain = 0;
-                }
+            Token::RParen | Token::RBracket if open.len() > 1 => {
+                sum -= open.pop().unwrap_or_default();
             }
-            Token::SemiColon => (open, set_operations) = (vec![0], 0),
+            Token::Comma => {
+                sum -= open.last_mut().map(std::mem::take).unwrap_or_default();
+            }
+            Token::SemiColon => (open, sum, set_operations) = (vec![0], 0, 0),
             token if is_set_operation(token) => set_operations += 1,
             token if is_operator(token, after_value) => {
                 if let Some(chain) = open.last_mut() {
                     *chain += 1;
+                    sum += 1;
                 }
             }
             _ => {}
@@ -295,7 +296,7 @@ fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
                 Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket
             ),
         };
-        deepest = deepest.max(open.iter().sum::<usize>() + set_operations);
+        deepest = deepest.max(sum + set_operations);
     }
     if deepest <= CHAIN_LEN_MAX {
         return Ok(());
