@@ -18,6 +18,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execute_stream;
@@ -514,7 +515,7 @@ fn state(engine: &Inner) -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
-        .with_analyzer_rule(Arc::new(plan::rules::checked_arithmetic::CheckedArithmetic))
+        .with_analyzer_rules(analyzer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
@@ -524,6 +525,15 @@ fn state(engine: &Inner) -> SessionState {
     context.register_udf(plan::functions::texts::type_of());
     context.register_udf(plan::functions::texts::format());
     context.state()
+}
+
+/// DataFusion's rules with ours around its coercion of types.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
+    rules.insert(position, Arc::new(plan::rules::doubles_stay::DoublesStay));
+    rules.push(Arc::new(plan::rules::checked_arithmetic::CheckedArithmetic));
+    rules
 }
 
 /// DataFusion's rules with ours before exchanges are put in.

@@ -11,6 +11,8 @@ pub mod decode;
 pub mod dialect;
 pub mod learned;
 mod prefilter;
+#[cfg(any(test, fuzzing))]
+pub mod probe;
 pub mod reader;
 mod records;
 pub mod reject;

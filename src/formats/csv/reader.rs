@@ -164,6 +164,12 @@ impl CsvReader {
         }
     }
 
+    /// Reads each record by itself.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn forget_scanner(&mut self) {
+        self.scanner = None;
+    }
+
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut row_count = 0;
         let (first_row_number, start) = (self.row_number, self.offset());
@@ -995,107 +1001,8 @@ impl Iterator for CsvReader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::probe::{How, read};
     use super::*;
-    use crate::formats::csv::decode::ColumnSpec;
-    use crate::formats::csv::reject::Rejects;
-    use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
-    use datafusion::logical_expr::Operator;
-    use datafusion::physical_expr::expressions::binary;
-
-    /// Hands out a few bytes at a time, so that buffers end anywhere.
-    struct Trickle(std::io::Cursor<Vec<u8>>, usize);
-
-    impl Read for Trickle {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            let len = buffer.len().min(self.1);
-            self.0.read(&mut buffer[..len])
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    struct How {
-        ragged: Ragged,
-        on_error: OnError,
-        with_scanner: bool,
-        /// Tries `a >= 5` first.
-        with_prefilter: bool,
-    }
-
-    fn request(how: How) -> ReadRequest {
-        let names = ["a", "b", "c"];
-        let types = [DataType::Int64, DataType::Utf8View, DataType::Float64];
-        let fields: Vec<_> = names
-            .iter()
-            .zip(&types)
-            .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
-            .chain([Field::new("row", DataType::Int64, false)])
-            .collect();
-        let columns = names
-            .iter()
-            .zip(&types)
-            .map(|(name, data_type)| Wanted::Column(ColumnSpec::new(*name, data_type.clone())))
-            .chain([Wanted::RowNumber])
-            .collect();
-        let schema = Arc::new(Schema::new(fields));
-        let predicate = how.with_prefilter.then(|| {
-            let column = datafusion::physical_expr::expressions::col("a", &schema).expect("there");
-            let five = datafusion::physical_expr::expressions::lit(5_i64);
-            binary(column, Operator::GtEq, five, &schema).expect("of one type")
-        });
-        ReadRequest {
-            dataset: 0,
-            schema,
-            columns,
-            batch_rows: 3,
-            predicate,
-            checked: Vec::new(),
-            rejects: Arc::new(Rejects::listed()),
-            notes: crate::notes::Notes::default(),
-        }
-    }
-
-    /// All rows as `a` and the whole row, or the error with its place; then what was left out.
-    fn read(text: &str, step: usize, end: u64, how: How) -> (Vec<(Option<i64>, String)>, String) {
-        let request = request(how);
-        let input = Input {
-            bytes: Box::new(Trickle(std::io::Cursor::new(text.as_bytes().to_vec()), step)),
-            start: 0,
-            end,
-            len_max: None,
-            dialect: Dialect { strict: how.ragged != Ragged::Fit, ..Dialect::default() },
-            width: 3,
-            ragged: how.ragged,
-            on_error: how.on_error,
-            record_len_max_bytes: RECORD_LEN_MAX_BYTES,
-            name: "f.csv".into(),
-            learner: None,
-            lines_before: LinesBefore::new(Box::new(|| 0)),
-        };
-        let sources = [Some(0), Some(1), Some(2), None];
-        let rejects = Arc::clone(&request.rejects);
-        let mut reader = CsvReader::new(input, Arc::new(request), &sources);
-        if !how.with_scanner {
-            reader.scanner = None;
-        }
-        let (mut rows, mut failed) = (Vec::new(), String::new());
-        for batch in reader {
-            match batch {
-                Ok(batch) => {
-                    let keys = batch.column(0).as_primitive::<Int64Type>();
-                    rows.extend((0..batch.num_rows()).map(|row| {
-                        let key = keys.is_valid(row).then(|| keys.value(row));
-                        (key, format!("{:?}", batch.slice(row, 1).columns()))
-                    }));
-                }
-                Err(error) => {
-                    rows.clear();
-                    failed = format!("{error:?}");
-                }
-            }
-        }
-        (rows, format!("{failed}{:?}", rejects.sorted()))
-    }
 
     /// Texts in which odd pieces become more frequent, with an end and a mode.
     fn for_random_texts(mut check: impl FnMut(&str, u64, How)) {
@@ -1136,9 +1043,10 @@ mod tests {
     #[test]
     fn with_and_without_the_scanner_the_rows_are_the_same() {
         for_random_texts(|text, end, how| {
-            let expected = read(text, usize::MAX, end, How { with_scanner: false, ..how });
+            let expected =
+                read(text.as_bytes(), usize::MAX, end, How { with_scanner: false, ..how });
             for step in [1, 7, 64, usize::MAX] {
-                assert_eq!(read(text, step, end, how), expected, "{text:?} by {step}");
+                assert_eq!(read(text.as_bytes(), step, end, how), expected, "{text:?} by {step}");
             }
         });
     }
@@ -1151,13 +1059,13 @@ mod tests {
             if how.on_error == OnError::Reject {
                 return;
             }
-            let (all, outcome) = read(text, 64, end, how);
+            let (all, outcome) = read(text.as_bytes(), 64, end, how);
             let passing = |rows: &[(Option<i64>, String)]| -> Vec<_> {
                 rows.iter().filter(|(key, _)| key.is_some_and(|key| key >= 5)).cloned().collect()
             };
             for (step, with_scanner) in [(1, true), (7, true), (usize::MAX, true), (7, false)] {
                 let tried = How { with_prefilter: true, with_scanner, ..how };
-                let (rows, tried_outcome) = read(text, step, end, tried);
+                let (rows, tried_outcome) = read(text.as_bytes(), step, end, tried);
                 if outcome.contains("Error") {
                     // Only a row that does not pass may hide its error.
                     assert!(tried_outcome == outcome || !tried_outcome.contains("Error"));

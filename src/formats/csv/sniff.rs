@@ -40,7 +40,7 @@ pub struct Sniffed {
 }
 
 /// Finds the encoding of the head of a file.
-pub(crate) fn encoding_of(head: &[u8], cut: bool, options: &CsvOptions) -> Detected {
+pub fn encoding_of(head: &[u8], cut: bool, options: &CsvOptions) -> Detected {
     let detected = encoding::detect(head, cut);
     match options.encoding {
         Some(encoding) => Detected { encoding, guessed: false, ..detected },
@@ -52,7 +52,7 @@ pub(crate) fn encoding_of(head: &[u8], cut: bool, options: &CsvOptions) -> Detec
 ///
 /// # Errors
 /// When the options contradict the file: `names` of another count than its columns, for one.
-pub(crate) fn sniff(
+pub fn sniff(
     file_name: &str,
     text: &[u8],
     cut: bool,

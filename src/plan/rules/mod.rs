@@ -3,7 +3,9 @@
 //! | rule | kind | why |
 //! |---|---|---|
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
+//! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `partition_keys` | physical | files that share a Hive key go to one task: no exchange for it |
 
 pub mod checked_arithmetic;
+pub mod doubles_stay;
 pub mod partition_keys;

@@ -1,0 +1,357 @@
+"""Asks swath, DuckDB and SQLite the same generated questions, and swath the same question in two ways.
+
+    python3 fuzz/differ.py --swath PROGRAM [--count 10000] [--seed 1]      (needs the package duckdb)
+
+Rows are compared as multisets, numbers to nine digits. Of three answers two must agree, and swath must
+be one of them; an error is no answer, and is counted where others have one. After Rigger and Su:
+by TLP (ternary logic partitioning, OOPSLA 2020) the rows of a query are those where a predicate holds,
+does not hold, and is NULL; by NoREC (ESEC/FSE 2020) as many rows pass a filter as a sum over it says.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import pathlib
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+TABLES = {
+    "t": {"a": "int", "b": "int", "c": "text", "d": "real"},
+    "u": {"a": "int", "e": "text", "f": "int"},
+    "v": {"b": "int", "g": "text", "h": "real"},
+}
+TYPES = {"int": "BIGINT", "text": "VARCHAR", "real": "DOUBLE"}
+
+
+def make_rows(rng):
+    texts = ["a", "b", "ab", "Abc", "", "x y", "%", "a_b", "é", None]
+    values = {
+        "int": lambda: rng.choice([None, 0, 1, 2, 3, -1, -7, 10, 99]),
+        "text": lambda: rng.choice(texts),
+        "real": lambda: rng.choice([None, 0.0, 0.5, -1.25, 3.0, 1e3, 0.1]),
+    }
+    sizes = {"t": 40, "u": 15, "v": 7}
+    return {
+        table: [tuple(values[kind]() for kind in columns.values()) for _ in range(sizes[table])]
+        for table, columns in TABLES.items()
+    }
+
+
+class Generator:
+    """Well-typed queries over the tables."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def pick(self, *options):
+        return self.rng.choice(options)()
+
+    def literal(self, kind):
+        choices = {
+            "int": ["0", "1", "2", "-1", "3", "10", "NULL"],
+            "text": ["'a'", "'ab'", "''", "'b'", "'x y'", "NULL"],
+            "real": ["0.5", "1.5", "-1.25", "3.0", "0.0"],
+        }[kind]
+        text = self.rng.choice(choices)
+        return f"CAST(NULL AS {TYPES[kind]})" if text == "NULL" else text
+
+    def column(self, kind, scope):
+        names = [f"{alias}.{name}" for alias, columns in scope for name, found in columns.items() if found == kind]
+        return self.rng.choice(names) if names else self.literal(kind)
+
+    def value(self, kind, scope, depth):
+        leaf = [lambda: self.column(kind, scope)] * 3 + [lambda: self.literal(kind)]
+        if depth <= 0:
+            return self.pick(*leaf)
+        sub = lambda kind: self.value(kind, scope, depth - 1)
+        case = lambda: (
+            f"CASE WHEN {self.condition(scope, depth - 1)} THEN {sub(kind)} ELSE {sub(kind)} END"
+        )
+        common = [
+            case,
+            lambda: f"coalesce({sub(kind)}, {sub(kind)})",
+            lambda: f"nullif({sub(kind)}, {sub(kind)})",
+        ]
+        own = {
+            "int": [
+                lambda: f"({sub('int')} {self.rng.choice('+-*')} {sub('int')})",
+                lambda: f"abs({sub('int')})",
+                lambda: f"length({sub('text')})",
+                lambda: f"({sub('int')} % 7)",
+                lambda: f"CAST(({sub('int')}) AS BIGINT)",
+            ],
+            "text": [
+                lambda: f"({sub('text')} || {sub('text')})",
+                lambda: f"lower({self.literal('text')})",
+                lambda: f"substr({sub('text')}, 1, 2)",
+                lambda: f"replace({sub('text')}, 'a', 'z')",
+                lambda: f"trim({sub('text')})",
+            ],
+            "real": [
+                lambda: f"({sub('real')} {self.rng.choice('+-*')} {sub('real')})",
+                lambda: f"abs({sub('real')})",
+            ],
+        }[kind]
+        return self.pick(*leaf, *common, *own, *own)
+
+    def condition(self, scope, depth):
+        kind = self.rng.choice(list(TYPES))
+        value = lambda: self.value(kind, scope, depth - 1)
+        compare = lambda: f"{value()} {self.rng.choice(['=', '<>', '<', '<=', '>', '>='])} {value()}"
+        simple = [
+            compare,
+            compare,
+            lambda: f"{value()} IS {self.rng.choice(['', 'NOT '])}NULL",
+            lambda: f"{value()} {self.rng.choice(['', 'NOT '])}BETWEEN {value()} AND {value()}",
+            lambda: f"{value()} {self.rng.choice(['', 'NOT '])}IN ({', '.join(self.literal(kind) for _ in range(3))})",
+            lambda: f"{self.value('text', scope, depth - 1)} {self.rng.choice(['', 'NOT '])}LIKE {self.rng.choice(['%', 'a%', '%b', '_', '%y%', 'ab'])!r}",
+        ]
+        if depth <= 0:
+            return f"({self.pick(*simple)})"
+        sub = lambda: self.condition(scope, depth - 1)
+        nested = [
+            lambda: f"{sub()} AND {sub()}",
+            lambda: f"{sub()} OR {sub()}",
+            lambda: f"NOT {sub()}",
+            lambda: f"{self.subquery_condition(scope)}",
+        ]
+        return f"({self.pick(*simple, *nested)})"
+
+    def subquery_condition(self, scope):
+        table = self.rng.choice(list(TABLES))
+        inner = [(f"s{self.rng.randrange(1000)}", TABLES[table])]
+        alias = inner[0][0]
+        where = self.condition(inner, 1)
+        kind = self.rng.choice(["int", "text"])
+        inside, outside = self.column(kind, inner), self.column(kind, scope)
+        correlated = f"{where} AND {inside} = {outside}"
+        return self.pick(
+            lambda: f"{self.rng.choice(['', 'NOT '])}EXISTS (SELECT 1 FROM {table} AS {alias} WHERE {correlated})",
+            lambda: f"{outside} IN (SELECT {inside} FROM {table} AS {alias} WHERE {where})",
+            lambda: f"{outside} > (SELECT min({inside}) FROM {table} AS {alias} WHERE {where})",
+        )
+
+    def source(self):
+        names = self.rng.sample(list(TABLES), self.rng.choice([1, 1, 2, 2, 3]))
+        scope, text = [], ""
+        for index, table in enumerate(names):
+            alias = f"{table}{index}"
+            entry = (alias, TABLES[table])
+            if index == 0:
+                text = f"{table} AS {alias}"
+            else:
+                join = self.rng.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN"])
+                on = ""
+                if join != "CROSS JOIN":
+                    kind = self.rng.choice(["int", "text"])
+                    on = f" ON {self.column(kind, scope)} = {self.column(kind, [entry])}"
+                    if self.rng.random() < 0.2 and join in ("JOIN", "LEFT JOIN"):
+                        on += f" AND {self.condition(scope + [entry], 0)}"
+                text += f" {join} {table} AS {alias}{on}"
+            scope.append(entry)
+        return text, scope
+
+    def aggregate(self, scope):
+        kind = self.rng.choice(["int", "real"])
+        inner = self.value(kind, scope, 1)
+        distinct = self.rng.choice(["", "", "DISTINCT "])
+        return self.pick(
+            lambda: "count(*)",
+            lambda: f"count({distinct}{inner})",
+            lambda: f"sum({inner})",
+            lambda: f"min({self.value('text', scope, 1)})",
+            lambda: f"max({inner})",
+            lambda: f"avg({inner})",
+            lambda: f"sum({inner}) FILTER (WHERE {self.condition(scope, 1)})",
+        )
+
+    def plain(self):
+        text, scope = self.source()
+        where = f" WHERE {self.condition(scope, 2)}" if self.rng.random() < 0.7 else ""
+        kinds = [self.rng.choice(list(TYPES)) for _ in range(self.rng.randint(1, 3))]
+        items = [self.value(kind, scope, 2) for kind in kinds]
+        distinct = self.rng.choice(["", "", "DISTINCT "])
+        return f"SELECT {distinct}{', '.join(items)} FROM {text}{where}"
+
+    def grouped(self):
+        text, scope = self.source()
+        where = f" WHERE {self.condition(scope, 1)}" if self.rng.random() < 0.5 else ""
+        keys = [self.column(self.rng.choice(["int", "text"]), scope) for _ in range(self.rng.randint(0, 2))]
+        keys = [key for key in keys if "." in key]
+        items = keys + [self.aggregate(scope) for _ in range(self.rng.randint(1, 3))]
+        group = f" GROUP BY {', '.join(keys)}" if keys else ""
+        having = f" HAVING {self.aggregate(scope)} IS NOT NULL" if keys and self.rng.random() < 0.3 else ""
+        return f"SELECT {', '.join(items)} FROM {text}{where}{group}{having}"
+
+    def together(self):
+        kind = self.rng.choice(list(TYPES))
+        parts = []
+        for _ in range(2):
+            text, scope = self.source()
+            parts.append(f"SELECT {self.value(kind, scope, 1)} FROM {text} WHERE {self.condition(scope, 1)}")
+        return f" {self.rng.choice(['UNION', 'UNION ALL', 'INTERSECT', 'EXCEPT'])} ".join(parts)
+
+    def windowed(self):
+        table = self.rng.choice(list(TABLES))
+        scope = [("w", TABLES[table])]
+        key, value = self.column("int", scope), self.value("int", scope, 1)
+        function = self.rng.choice(["sum", "count", "min", "max"])
+        order = self.column("int", scope)
+        frame = self.rng.choice(["", f" ORDER BY {order} NULLS FIRST"])
+        return f"SELECT {key}, {function}({value}) OVER (PARTITION BY {key}{frame}) FROM {table} AS w"
+
+    def nested(self):
+        text, scope = self.source()
+        inner = f"SELECT {self.value('int', scope, 1)} AS k, {self.value('text', scope, 1)} AS s FROM {text}"
+        outer = [("q", {"k": "int", "s": "text"})]
+        return f"WITH q AS ({inner}) SELECT k, count(*), min(s) FROM q WHERE {self.condition(outer, 1)} GROUP BY k"
+
+    def query(self):
+        return self.pick(self.plain, self.plain, self.grouped, self.grouped, self.together, self.windowed, self.nested)
+
+
+def normal(value):
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return f"{value:.9g}" if value != int(value) or abs(value) > 1e15 else f"{int(value)}"
+    if isinstance(value, int):
+        return f"{value}"
+    if value is None:
+        return None
+    text = str(value)
+    try:  # decimals come as text or as Decimal
+        return normal(float(text)) if type(value).__name__ == "Decimal" else text
+    except ValueError:
+        return text
+
+
+def multiset(rows):
+    return collections.Counter(tuple(normal(value) for value in row) for row in rows)
+
+
+class Engines:
+    def __init__(self, program, folder, rows):
+        import duckdb
+
+        self.program = program
+        self.folder = folder
+        self.lite, self.duck = sqlite3.connect(":memory:", check_same_thread=False), duckdb.connect()
+        self.lite.execute("PRAGMA case_sensitive_like = 1")
+        views = []
+        for table, columns in TABLES.items():
+            declared = ", ".join(f"{name} {TYPES[kind]}" for name, kind in columns.items())
+            marks = ", ".join("?" * len(columns))
+            for engine in (self.lite, self.duck):
+                engine.execute(f"CREATE TABLE {table} ({declared})")
+                engine.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])
+            path = f"{folder}/{table}.parquet"
+            self.duck.execute(f"COPY {table} TO '{path}' (ROW_GROUP_SIZE 2048)")
+            views.append(f"CREATE VIEW {table} AS SELECT * FROM '{path}';\n")
+        self.views = "".join(views)
+
+    def swath(self, sql):
+        command = [self.program, "--quiet", "--no-cache", "--format", "json", "-c", self.views, "-c", sql]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        if done.returncode:
+            return None, done.stderr.strip()
+        # Objects may repeat a name: pairs keep them all.
+        rows = json.loads(done.stdout or "[]", object_pairs_hook=lambda pairs: [value for _, value in pairs])
+        return multiset(rows), ""
+
+    def other(self, engine, sql):
+        try:
+            return multiset(engine.execute(sql).fetchall()), ""
+        except Exception as error:  # any error is no answer
+            return None, str(error)
+
+
+def differ(engines, sql):
+    """What is wrong with swath's answer, if anything."""
+    ours, said = engines.swath(sql)
+    duck, duck_said = engines.other(engines.duck.cursor(), sql)
+    lite, _ = engines.other(engines.lite, sql)
+    if ours is None:
+        if duck is not None and lite is not None and duck == lite:
+            return f"fails: {first_line(said)}"
+        return None
+    if duck is None and lite is None:
+        return None
+    if ours in (duck, lite):
+        return None
+    if duck is not None and lite is not None and duck != lite:
+        return "all three differ"
+    return f"swath differs: {show(ours)} against {show(duck if duck is not None else lite)}"
+
+
+def first_line(said):
+    return said.splitlines()[0] if said else ""
+
+
+def show(rows):
+    return str(sorted(rows.items(), key=str)[:6])
+
+
+def against_itself(engines, rng):
+    generator = Generator(rng)
+    text, scope = generator.source()
+    predicate = generator.condition(scope, 2)
+    items = generator.value("int", scope, 1) + ", " + generator.value("text", scope, 1)
+    parts = [f"SELECT {items} FROM {text} WHERE {form}" for form in (predicate, f"NOT {predicate}", f"{predicate} IS NULL")]
+    whole, said = engines.swath(f"SELECT {items} FROM {text}")
+    partitioned, said_too = engines.swath(" UNION ALL ".join(parts))
+    if whole is None or partitioned is None:
+        return f"fails: {first_line(said or said_too)}"
+    if whole != partitioned:
+        return f"TLP: {show(whole)} against {show(partitioned)}\n{parts[0]}"
+    counted, _ = engines.swath(f"SELECT count(*) FROM {text} WHERE {predicate}")
+    summed, _ = engines.swath(f"SELECT coalesce(sum(CASE WHEN {predicate} THEN 1 ELSE 0 END), 0) FROM {text}")
+    if counted is None or summed is None:
+        return "fails: in NoREC"
+    if counted != summed:
+        return f"NoREC: {counted} against {summed}\n{parts[0]}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--swath", default="target/release/swath")
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    found = collections.Counter()
+    tally, refused = collections.Counter(), collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        engines = Engines(str(pathlib.Path(asked.swath).resolve()), folder, make_rows(random.Random(asked.seed)))
+
+        def ask(index):
+            rng = random.Random(asked.seed * 1_000_003 + index)
+            if index % 4 == 3:
+                return "", against_itself(engines, rng)
+            sql = Generator(rng).query()
+            return sql, differ(engines, sql)
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            for index, (sql, wrong) in enumerate(pool.map(ask, range(asked.count))):
+                tally["self" if index % 4 == 3 else "peers"] += 1
+                if wrong and wrong.startswith("fails"):
+                    refused[wrong] += 1
+                    if refused[wrong] == 1:
+                        print(f"-- {index} {wrong}\n{sql}\n", flush=True)
+                elif wrong:
+                    kind = wrong.split(":")[0]
+                    found[kind] += 1
+                    if found[kind] <= 20:
+                        print(f"-- {index} {wrong}\n{sql}\n", flush=True)
+    print(f"{asked.count} questions (seed {asked.seed}): {tally['peers']} to three engines, {tally['self']} to swath twice")
+    print(f"no answer where others have one: {refused.total()}")
+    print(f"different answers: {dict(found) or 0}")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
