@@ -541,6 +541,9 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let position = rules.iter().position(|rule| rule.name() == "EnforceDistribution").unwrap_or(0);
     rules.insert(position, Arc::new(plan::rules::partition_keys::PartitionKeys));
+    for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
+        *rule = Arc::new(plan::rules::unambiguous_filters::UnambiguousFilters(Arc::clone(rule)));
+    }
     rules
 }
 
