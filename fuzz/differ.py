@@ -10,7 +10,6 @@ does not hold, and is NULL; by NoREC (ESEC/FSE 2020) as many rows pass a filter 
 
 import argparse
 import collections
-import concurrent.futures
 import json
 import pathlib
 import random
@@ -240,7 +239,7 @@ class Engines:
 
         self.program = program
         self.folder = folder
-        self.lite, self.duck = sqlite3.connect(":memory:", check_same_thread=False), duckdb.connect()
+        self.lite, self.duck = sqlite3.connect(":memory:"), duckdb.connect()
         self.lite.execute("PRAGMA case_sensitive_like = 1")
         views = []
         for table, columns in TABLES.items():
@@ -335,18 +334,17 @@ def main():
             sql = Generator(rng).query()
             return sql, differ(engines, sql)
 
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            for index, (sql, wrong) in enumerate(pool.map(ask, range(asked.count))):
-                tally["self" if index % 4 == 3 else "peers"] += 1
-                if wrong and wrong.startswith("fails"):
-                    refused[wrong] += 1
-                    if refused[wrong] == 1:
-                        print(f"-- {index} {wrong}\n{sql}\n", flush=True)
-                elif wrong:
-                    kind = wrong.split(":")[0]
-                    found[kind] += 1
-                    if found[kind] <= 20:
-                        print(f"-- {index} {wrong}\n{sql}\n", flush=True)
+        for index in range(asked.count):
+            sql, wrong = ask(index)
+            tally["self" if index % 4 == 3 else "peers"] += 1
+            if not wrong:
+                continue
+            # The same refusal is shown once, a difference up to twenty times.
+            is_refusal = wrong.startswith("fails")
+            counts, kind, shown_max = (refused, wrong, 1) if is_refusal else (found, wrong.split(":")[0], 20)
+            counts[kind] += 1
+            if counts[kind] <= shown_max:
+                print(f"-- {index} {wrong}\n{sql}\n", flush=True)
     print(f"{asked.count} questions (seed {asked.seed}): {tally['peers']} to three engines, {tally['self']} to swath twice")
     print(f"no answer where others have one: {refused.total()}")
     print(f"different answers: {dict(found) or 0}")

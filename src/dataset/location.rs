@@ -285,11 +285,16 @@ fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result
             Step::Literal(component.to_string())
         });
     }
-    listing.roots.check(if start.as_os_str().is_empty() { Path::new(".") } else { &start })?;
-    if start.as_os_str().is_empty() || fs::metadata(&start).is_ok() {
+    listing.roots.check(or_here(&start))?;
+    if fs::metadata(or_here(&start)).is_ok() {
         follow(&start, &steps, &mut Vec::new(), listing)?;
     }
     Ok(())
+}
+
+/// The folder that a path means; an empty one is where the process works.
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// How an entry came to be looked at.
@@ -364,7 +369,7 @@ fn leads_out(at: &Path, listing: &mut Listing) -> bool {
 
 /// Notes that a directory is being walked; `None` if it is its own ancestor (a symlink loop).
 fn enter(at: &Path, ancestors: &mut Vec<Identity>, listing: &mut Listing) -> Result<Option<()>> {
-    let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+    let path = or_here(at);
     let metadata = fs::metadata(path)
         .map_err(|error| Error::io("read directory", &at.display().to_string(), &error))?;
     let identity = Identity::of(&metadata);
@@ -378,7 +383,7 @@ fn enter(at: &Path, ancestors: &mut Vec<Identity>, listing: &mut Listing) -> Res
 
 /// The names in a directory, sorted.
 fn entries(at: &Path, listing: &mut Listing) -> Result<Vec<String>> {
-    let path = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+    let path = or_here(at);
     let fail = |error| Error::io("read directory", &at.display().to_string(), &error);
     listing.roots.check(path)?;
     let mut names = Vec::new();

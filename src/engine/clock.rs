@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer::Handle;
+use super::running::interrupted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::show_seconds;
 
@@ -36,10 +37,18 @@ const GRACE: Duration = Duration::from_millis(100);
 pub(super) struct Clock(Arc<State>);
 
 struct State {
-    /// When it was started; None while it stands still.
-    since: watch::Sender<Option<Instant>>,
+    hand: watch::Sender<Hand>,
     limit: Duration,
     cancel: Handle,
+}
+
+/// What the clock does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hand {
+    Still,
+    Since(Instant),
+    /// The statement was given up: it must not do anything any more, however late it is planned.
+    GivenUp,
 }
 
 impl fmt::Debug for Clock {
@@ -50,26 +59,42 @@ impl fmt::Debug for Clock {
 
 impl Clock {
     pub(super) fn new(limit: Duration, cancel: Handle) -> Self {
-        Clock(Arc::new(State { since: watch::Sender::new(None), limit, cancel }))
+        Clock(Arc::new(State { hand: watch::Sender::new(Hand::Still), limit, cancel }))
     }
 
     /// Lets it run until the guard is dropped.
     pub(super) fn run(&self) -> Running<'_> {
-        self.0.since.send_replace(Some(Instant::now()));
+        self.turn(Hand::Since(Instant::now()));
         Running(self)
+    }
+
+    /// Moves the hand, unless the statement was given up; says where it stood.
+    fn turn(&self, to: Hand) -> Hand {
+        let mut before = Hand::GivenUp;
+        self.0.hand.send_if_modified(|hand| {
+            before = *hand;
+            let moves = before != Hand::GivenUp;
+            if moves {
+                *hand = to;
+            }
+            moves
+        });
+        before
     }
 
     /// Lets it stand still until the guard is dropped, if it runs.
     pub(super) fn pause(&self) -> Paused<'_> {
-        Paused(self, self.0.since.send_replace(None).is_some())
+        Paused(self, matches!(self.turn(Hand::Still), Hand::Since(_)))
     }
 
-    /// Fails when the time is up, or the user wants no more.
+    /// Fails when the time is up, the statement was given up, or the user wants no more.
     pub(super) fn check(&self) -> Result<()> {
-        let is_over = self.0.since.borrow().is_some_and(|since| since.elapsed() > self.0.limit);
-        match (self.0.cancel.is_cancelled(), is_over) {
-            (true, _) => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
-            (_, true) => Err(self.overdue()),
+        if self.0.cancel.is_cancelled() {
+            return Err(interrupted());
+        }
+        match *self.0.hand.borrow() {
+            Hand::GivenUp => Err(self.overdue()),
+            Hand::Since(since) if since.elapsed() > self.0.limit => Err(self.overdue()),
             _ => Ok(()),
         }
     }
@@ -82,31 +107,38 @@ impl Clock {
 
     /// Waits until planning has taken too long, or does not stop although it was asked to.
     pub(super) async fn given_up(&self) -> Error {
-        let mut since = self.0.since.subscribe();
+        let mut hand = self.0.hand.subscribe();
         let too_late = async {
             loop {
-                let started = *since.borrow_and_update();
-                let time_is_up = async {
-                    match started {
-                        Some(started) => tokio::time::sleep_until(started + self.0.limit).await,
-                        None => std::future::pending().await,
-                    }
+                let seen = *hand.borrow_and_update();
+                let Hand::Since(started) = seen else {
+                    // This clock holds the sender: it is never closed.
+                    let _ = hand.changed().await;
+                    continue;
                 };
                 tokio::select! {
-                    () = time_is_up => return,
-                    changed = since.changed() => if changed.is_err() {
-                        std::future::pending::<()>().await;
-                    },
+                    () = tokio::time::sleep_until(started + self.0.limit) => {}
+                    _ = hand.changed() => continue,
+                }
+                let is_late = self.0.hand.send_if_modified(|hand| {
+                    let is_late = *hand == seen;
+                    if is_late {
+                        *hand = Hand::GivenUp;
+                    }
+                    is_late
+                });
+                if is_late {
+                    return;
                 }
             }
         };
-        let interrupted = async {
+        let no_more_wanted = async {
             self.0.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
             () = too_late => self.overdue(),
-            () = interrupted => Error::new(ErrorKind::Interrupted, "interrupted"),
+            () = no_more_wanted => interrupted(),
         }
     }
 
@@ -132,7 +164,7 @@ pub(super) struct Running<'a>(&'a Clock);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.0.since.send_replace(None);
+        self.0.turn(Hand::Still);
     }
 }
 
@@ -142,7 +174,7 @@ pub(super) struct Paused<'a>(&'a Clock, bool);
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
         if self.1 {
-            self.0.0.since.send_replace(Some(Instant::now()));
+            self.0.turn(Hand::Since(Instant::now()));
         }
     }
 }
@@ -186,5 +218,41 @@ impl PhysicalOptimizerRule for Clock {
         _: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         self.check().map(|()| plan).map_err(DataFusionError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(work)
+    }
+
+    /// Whoever was told that a statement is too large must not find its file later.
+    #[test]
+    fn what_was_given_up_does_nothing_any_more() {
+        let clock = Clock::new(Duration::ZERO, Handle::default());
+        let running = clock.run();
+        assert_eq!(wait(clock.given_up()).kind(), ErrorKind::Limit);
+        drop(running);
+        assert_eq!(clock.check().expect_err("given up").kind(), ErrorKind::Limit);
+        drop(clock.run());
+        assert_eq!(clock.check().expect_err("for good").kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn opening_files_does_not_count() {
+        let clock = Clock::new(Duration::from_secs(3600), Handle::default());
+        let running = clock.run();
+        let paused = clock.pause();
+        assert_eq!(*clock.0.hand.borrow(), Hand::Still);
+        drop(paused);
+        assert!(matches!(*clock.0.hand.borrow(), Hand::Since(_)));
+        drop(running);
+        drop(clock.pause());
+        assert_eq!(*clock.0.hand.borrow(), Hand::Still);
+        assert!(clock.check().is_ok());
     }
 }

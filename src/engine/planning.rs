@@ -73,6 +73,7 @@ impl Session {
         self.expand_macros(&mut parsed)?;
         if let Some(done) = self.view_statement(&parsed)? {
             self.check_view(&parsed, run).await?;
+            clock.check()?;
             done();
             return Ok(nothing());
         }
@@ -121,6 +122,7 @@ impl Session {
         }
         if !is_query(&logical) {
             drop(running);
+            clock.check()?;
             let frame = self.shared.context.execute_logical_plan(logical).await?;
             let (state, logical) = frame.into_parts();
             let physical = state.create_physical_plan(&logical).await?;

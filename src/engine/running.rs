@@ -101,6 +101,11 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Result<T> {
     })
 }
 
+/// The error of a statement that the user has stopped.
+pub(super) fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "interrupted")
+}
+
 /// Runs work until it ends, the user stops it, or its time is up.
 pub(super) async fn bounded<T>(
     work: impl Future<Output = Result<T>>,
@@ -115,7 +120,7 @@ pub(super) async fn bounded<T>(
     };
     tokio::select! {
         biased;
-        () = cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
+        () = cancel.cancelled() => Err(interrupted()),
         () = time_is_up => Err(Error::new(ErrorKind::Limit, "the time limit is reached")
             .hint("give it more with --timeout 5m")),
         result = work => result,

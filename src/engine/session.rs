@@ -362,9 +362,7 @@ impl Session {
         let planned = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(self.plan(statement, params, run))
         })?;
-        if run.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
-        }
+        run.clock.check()?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let answer = |schema, kind| AnswerStream {
             schema,

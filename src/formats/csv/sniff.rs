@@ -322,10 +322,11 @@ fn sniff_dialect(
         single_column(&mut dialect, &body[start..], cut, notes, file_name);
     }
     let preamble_len = match score.preamble {
+        _ if options.skip_lines.is_some() => 0,
         0 => title_rows(&dialect, &body[start..], cut),
         found => found,
     };
-    if options.skip_lines.is_none() && preamble_len > 0 {
+    if preamble_len > 0 {
         let preamble = read_records(&dialect, &body[start..], cut, preamble_len);
         let end = preamble.last().map_or(0, |record| record.end);
         dialect.skip_lines = memchr::memchr_iter(newline, &body[start..start + end]).count();
@@ -394,8 +395,12 @@ fn has_blank_before_quote(body: &[u8], delimiter: u8, quote: Option<u8>) -> bool
 
 /// How many records before the header hold a title or nothing, as spreadsheets write them: `Sales,,,`.
 fn title_rows(dialect: &Dialect, body: &[u8], cut: bool) -> usize {
-    let records = read_records(dialect, body, cut, PREAMBLE_RECORDS_MAX + 1);
     let filled = |record: &Record| record.values.iter().filter(|value| !value.is_empty()).count();
+    // Nearly every file: its first record is no title.
+    if read_records(dialect, body, cut, 1).first().is_none_or(|record| filled(record) > 1) {
+        return 0;
+    }
+    let records = read_records(dialect, body, cut, PREAMBLE_RECORDS_MAX + 1);
     let width = records.first().map_or(0, |record| record.values.len());
     let count = records.iter().take_while(|record| filled(record) <= 1).count();
     let is_header = |record: &Record| record.values.len() == width && filled(record) == width;

@@ -13,7 +13,6 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{InList, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery,
     Union, cast, lit,
@@ -38,11 +37,7 @@ impl AnalyzerRule for DoublesStay {
                 LogicalPlan::Union(union) => together(union)?,
                 plan => plan,
             };
-            let mut schema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(scan) = &plan {
-                let name = scan.table_name.clone();
-                schema.merge(&DFSchema::try_from_qualified_schema(name, &scan.source.schema())?);
-            }
+            let schema = super::schema_within(&plan)?;
             let names = NamePreserver::new(&plan);
             let plan = plan
                 .map_expressions(|expr| {

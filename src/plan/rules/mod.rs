@@ -7,7 +7,21 @@
 //! | `partition_keys` | physical | files that share a Hive key go to one task: no exchange for it |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::utils::merge_schema;
+
 pub mod checked_arithmetic;
 pub mod doubles_stay;
 pub mod partition_keys;
 pub mod unambiguous_filters;
+
+/// The columns that the expressions of a plan's node may name.
+fn schema_within(plan: &LogicalPlan) -> Result<DFSchema> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = plan {
+        let name = scan.table_name.clone();
+        schema.merge(&DFSchema::try_from_qualified_schema(name, &scan.source.schema())?);
+    }
+    Ok(schema)
+}
