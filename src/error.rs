@@ -4,10 +4,11 @@
 //! message in lower case without a full stop, a place where one is known, and hints that can be
 //! pasted. Errors cross DataFusion as `DataFusionError::External` and come back unchanged.
 
+mod from_datafusion;
+
 use std::fmt;
 use std::path::Path;
 
-use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 /// Result of everything in swath that can fail.
@@ -171,6 +172,13 @@ impl Error {
         self
     }
 
+    /// Takes the place away.
+    #[must_use]
+    pub(crate) fn without_place(mut self) -> Self {
+        self.0.place = None;
+        self
+    }
+
     /// Adds a hint: something to type or to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -250,139 +258,16 @@ impl From<Error> for std::io::Error {
     }
 }
 
-impl From<DataFusionError> for Error {
-    fn from(error: DataFusionError) -> Self {
-        if let Some(own) = find_own(&error) {
-            return own;
-        }
-        let root = error.find_root();
-        let text = first_paragraph(&root.strip_backtrace());
-        match root {
-            DataFusionError::ResourcesExhausted(_) => memory_limit(&text),
-            DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-                SchemaError::FieldNotFound { field, valid_fields } => {
-                    no_column(&field.name, valid_fields.iter().map(|field| field.name.as_str()))
-                }
-                _ => Error::sql(lower_first(trim_prefixes(&text))),
-            },
-            DataFusionError::ArrowError(..)
-            | DataFusionError::ParquetError(_)
-            | DataFusionError::IoError(_)
-            | DataFusionError::ObjectStore(_)
-            | DataFusionError::Execution(_) => Error::data(lower_first(trim_prefixes(&text))),
-            DataFusionError::Internal(_) => {
-                Error::new(ErrorKind::Internal, lower_first(trim_prefixes(&text)))
-                    .hint("this is a mistake in swath or DataFusion: please report it")
-            }
-            _ => missing_table(&text)
-                .unwrap_or_else(|| Error::sql(lower_first(trim_prefixes(&text)))),
-        }
-    }
-}
-
-/// `table 'datafusion.public.x' not found`, said as the user wrote it.
-fn missing_table(text: &str) -> Option<Error> {
-    let name = trim_prefixes(text).strip_prefix("table 'datafusion.public.")?;
-    let name = name.strip_suffix("' not found")?;
-    Some(
-        Error::sql(format!("no table or view named {name}"))
-            .hint(format!("a file or folder is written in quotes: FROM '{name}'")),
-    )
-}
-
-/// Looks for an error of ours anywhere in the chain of causes.
-fn find_own(error: &DataFusionError) -> Option<Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(own) = current.downcast_ref::<Error>() {
-            return Some(own.clone());
-        }
-        if let Some(DataFusionError::Shared(inner)) = current.downcast_ref::<DataFusionError>() {
-            return find_own(inner);
-        }
-        if let Some(io) = current.downcast_ref::<std::io::Error>()
-            && let Some(inner) = io.get_ref()
-        {
-            cause = Some(inner);
-            continue;
-        }
-        cause = current.source();
-    }
-    None
-}
-
-fn memory_limit(text: &str) -> Error {
-    let text = text.trim_start_matches("Resources exhausted: ");
-    // One line: who holds how much follows in a list.
-    let text: Vec<&str> = text.lines().map(str::trim).collect();
-    let text = lower_first(&text.join(" "));
-    Error::new(ErrorKind::Limit, format!("the memory limit is reached: {text}"))
-        .hint("give it more with --memory 8GB, or a place to spill with --spill-dir DIR")
-}
-
-/// A column that is not there, with the nearest one that is.
-fn no_column<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> Error {
-    const NAMES_SHOWN_MAX: usize = 12;
-    let valid: Vec<&str> = valid.collect();
-    let lower = name.to_lowercase();
-    let nearest = valid
-        .iter()
-        .map(|valid| (strsim::jaro_winkler(&valid.to_lowercase(), &lower), *valid))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let error = Error::sql(format!("no column named `{name}`"));
-    match nearest {
-        Some((likeness, nearest)) if likeness > 0.75 => {
-            error.hint(format!("did you mean `{nearest}`?"))
-        }
-        Some(_) => {
-            let more = if valid.len() > NAMES_SHOWN_MAX { ", ..." } else { "" };
-            let shown = &valid[..valid.len().min(NAMES_SHOWN_MAX)];
-            error.hint(format!("there are {}{more}", shown.join(", ")))
-        }
-        None => error,
-    }
-}
-
-/// Cuts what DataFusion appends after its message (backtraces, "this was likely caused by").
-fn first_paragraph(text: &str) -> String {
-    let text = text.split("\nbacktrace:").next().unwrap_or(text);
-    let text = text.split(".\nThis issue was likely caused by").next().unwrap_or(text);
-    text.trim_end().to_string()
-}
-
-/// Drops the class names that DataFusion puts in front of its messages.
-fn trim_prefixes(text: &str) -> &str {
-    const PREFIXES: [&str; 13] = [
-        "Error during planning: ",
-        "SQL error: ",
-        "Schema error: ",
-        "Execution error: ",
-        "Arrow error: ",
-        "Parquet error: ",
-        "Optimizer rule failed: ",
-        "Compute error: ",
-        "External error: ",
-        "Invalid argument error: ",
-        "IO error: ",
-        "Object Store error: ",
-        "Internal error: ",
-    ];
-    let mut text = text;
-    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
-        text = rest;
-    }
-    text
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        // `SUM(...)`, `CSV` and the like keep their capitals.
-        (Some(first), second) if second.is_none_or(|second| !second.is_uppercase()) => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_string(),
-    }
+/// Of some names the one that is most like a wrong one, if any is like it at all.
+pub(crate) fn nearest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    const LIKENESS_MIN: f64 = 0.72;
+    let lower = wrong.to_lowercase();
+    let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &lower);
+    let nearest = names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(nearest) > LIKENESS_MIN).then_some(nearest)
 }
 
 #[cfg(test)]

@@ -148,17 +148,28 @@ fn errors_have_a_place_and_a_hint() {
     let error = |sql: &str| swath(&[sql]).show();
     insta::assert_snapshot!(error("SELECT * FROM 'testdata/traps/ragged.csv'"), @"
     error: row has 2 fields, the header has 3
-      --> testdata/traps/ragged.csv:2:1
+     --> testdata/traps/ragged.csv:2:1
+      |
+    2 | 1,2
+      | ^
     hint: to fill short rows with NULL: read_csv('testdata/traps/ragged.csv', ragged => 'pad')
     exit 3
     ");
     insta::assert_snapshot!(error("SELECT amout FROM 'testdata/traps/case.csv'"), @"
     error: no column named `amout`
+     --> statement:1:8
+      |
+    1 | SELECT amout FROM 'testdata/traps/case.csv'
+      |        ^^^^^
     hint: did you mean `Amount`?
     exit 1
     ");
     insta::assert_snapshot!(error("SELECT 1 +\n  FROM"), @"
     error: no column named `from`
+     --> statement:2:3
+      |
+    2 |   FROM
+      |   ^^^^
     exit 1
     ");
     insta::assert_snapshot!(error("SELECT * FROM 'testdata/trap/case.csv'"), @r#"
@@ -171,7 +182,10 @@ fn errors_have_a_place_and_a_hint() {
         error("SELECT v FROM read_csv('testdata/traps/widen/c.csv', types => {'v': 'BIGINT'})"),
         @r#"
     error: cannot read `v` as BIGINT: found "n/k"
-      --> testdata/traps/widen/c.csv:2:3
+     --> testdata/traps/widen/c.csv:2:3
+      |
+    2 | 3,n/k
+      |   ^^^
     hint: to read it as text: read_csv('testdata/traps/widen/c.csv', types => {'v': 'VARCHAR'})
     exit 3
     "#

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::console::chart::Picture;
 use crate::dataset::options::{OPTIONS, OptionDoc};
 use crate::engine::{Param, Params};
 use crate::error::{Error, Result};
@@ -15,9 +16,9 @@ use crate::output::Format;
 /// Without a statement, a shell starts (or SQL is read from a pipe). Data goes to stdout, all else
 /// to stderr.
 #[derive(Debug, Clone, Parser)]
-#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "swath", version, max_term_width = 100)]
 pub(super) struct Args {
-    /// Statements to run, in turn: "SELECT count(*) FROM 'data/*.csv'"
+    /// Statements to run, in turn: "SELECT count(*) FROM 'data/*.csv'"; or a verb, below
     #[arg(value_name = "SQL")]
     pub(super) sql: Vec<String>,
 
@@ -101,6 +102,10 @@ pub(super) struct Args {
     #[arg(long)]
     pub(super) no_cache: bool,
 
+    /// Leaves out what the shell runs at its start (rc.sql in the configuration folder)
+    #[arg(long)]
+    pub(super) no_rc: bool,
+
     /// Rows in a batch; answers do not depend on it
     #[arg(long, value_name = "COUNT", hide = true)]
     pub(super) batch_rows: Option<usize>,
@@ -110,12 +115,11 @@ pub(super) struct Args {
     pub(super) csv_options: Vec<(&'static str, String)>,
 }
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   swath \"SELECT region, sum(amount) FROM 'sales/**/*.csv' GROUP BY ALL\"
   swath -o totals.parquet \"SELECT * FROM read_csv('a.csv', delim => ';')\"
-  swath check 'sales/**/*.csv'        all that is wrong with the files; exit code 3 if any
-  swath watch --reuse \"SELECT count(*) FROM 'logs'\"     again whenever files change
+  swath -o sales.svg \"SELECT day, sum(amount) FROM 'sales' GROUP BY day\"
   zcat log.csv.gz | swath \"SELECT count(*) FROM stdin\"
 
 Exit codes: 0 done, 1 the SQL, 2 the flags, 3 the data, 4 a limit, 130 interrupted";
@@ -181,11 +185,8 @@ fn csv_options() -> impl Iterator<Item = &'static OptionDoc> {
 }
 
 impl Args {
-    /// Reads the process's arguments.
-    ///
-    /// # Errors
-    /// When they are wrong, or ask for help.
-    pub(super) fn read() -> Result<Self, clap::Error> {
+    /// All flags, with those of `read_csv`.
+    pub(super) fn whole_command() -> Command {
         let flags = csv_options().map(|option| {
             Arg::new(option.name)
                 .long(format!("csv-{}", option.name.replace('_', "-")))
@@ -195,7 +196,15 @@ impl Args {
                 .hide_short_help(true)
                 .help_heading("Reading CSV, unless read_csv(...) says otherwise")
         });
-        let mut command = Args::command().args(flags);
+        Args::command().args(flags).after_help(format!("{}\n{EXAMPLES}", super::verbs::help()))
+    }
+
+    /// Reads the process's arguments.
+    ///
+    /// # Errors
+    /// When they are wrong, or ask for help.
+    pub(super) fn read() -> Result<Self, clap::Error> {
+        let mut command = Args::whole_command();
         let matches = command.try_get_matches_from_mut(std::env::args_os().map(escaped))?;
         let mut args =
             Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -232,6 +241,8 @@ impl Args {
     pub(super) fn output_format(&self) -> Result<Option<Format>> {
         match (&self.format, &self.output) {
             (Some(name), _) => Format::parse(name).map(Some),
+            // A picture is no format of rows.
+            (None, Some(path)) if Picture::of_path(path).is_some() => Ok(None),
             (None, Some(path)) => Format::of_path(path).map(Some),
             (None, None) => Ok(None),
         }

@@ -5,18 +5,21 @@
 
 mod args;
 mod one_shot;
+mod verbs;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Args, Color, NotesForm, ProgressArg};
-use crate::console::{Interrupt, ProgressForm, Report, Settings, watch};
+use self::verbs::Task;
+use crate::console::{Interrupt, ProgressForm, Report, Screen, Settings, watch};
 use crate::dataset::cache::Cache;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::output::TableOptions;
+use crate::shell::Files;
 use crate::store::StoreStats;
 use crate::units::show_bytes;
 
@@ -50,17 +53,20 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
         settings.report.error(&error, None);
         error.kind()
     };
-    if let [word, what] = &args.sql[..]
-        && word == "cache"
-    {
-        return about_cache(what).map_err(shown);
+    let task = verbs::task(&args.sql).map_err(shown)?;
+    match &task {
+        Some(Task::Cache(what)) => return about_cache(what).map_err(shown),
+        Some(Task::Completions(shell)) => {
+            verbs::write_completions(*shell);
+            return Ok(());
+        }
+        Some(Task::Manual) => return verbs::write_manual().map_err(shown),
+        _ => {}
     }
     let interrupt = Interrupt::install();
     let sql_from_stdin = !args.has_statement() && !std::io::stdin().is_terminal();
     let engine = engine(args, sql_from_stdin).map_err(shown)?;
-    if let [word, sql] = &args.sql[..]
-        && word == "watch"
-    {
+    if let Some(Task::Watch(sql)) = &task {
         let every = crate::units::parse_duration(&args.every).map_err(shown)?;
         let session = engine.default_session();
         return watch(session, sql, every, settings, &interrupt).map_err(|error| {
@@ -69,10 +75,10 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
         });
     }
     if args.has_statement() || sql_from_stdin {
-        return one_shot::run(args, &engine, settings, &interrupt);
+        return one_shot::run(args, task, &engine, settings, &interrupt);
     }
-    let history = history_path();
-    crate::shell::run(&engine, settings.clone(), &interrupt, history).map_err(shown)
+    let files = Files { history: history_path(), rc: rc_path().filter(|_| !args.no_rc) };
+    crate::shell::run(&engine, settings.clone(), &interrupt, &files).map_err(shown)
 }
 
 /// `swath cache stats` and `swath cache clear`.
@@ -157,6 +163,7 @@ fn settings(args: &Args) -> Result<Settings> {
             rows_max: args.max_rows.unwrap_or(rows_max),
             width: terminal.then(terminal_width).flatten(),
             color: wants_color(args, terminal),
+            upright: terminal && args.format.is_none(),
             ..defaults
         },
         format: args.output_format()?,
@@ -184,7 +191,7 @@ fn report(args: &Args) -> Report {
 /// The width of the terminal, if it tells; COLUMNS comes first.
 fn terminal_width() -> Option<usize> {
     let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    columns.or_else(|| comfy_table::Table::new().width().map(usize::from))
+    columns.or_else(|| Some(Screen::of_terminal()?.width))
 }
 
 /// Whether the terminal can do no more than print.
@@ -207,6 +214,11 @@ fn wants_color(args: &Args, terminal: bool) -> bool {
 /// Where the shell keeps its history: the XDG state folder.
 fn history_path() -> Option<PathBuf> {
     Some(own_dir("XDG_STATE_HOME", ".local/state")?.join("history"))
+}
+
+/// What the shell runs at its start: a file in the XDG config folder.
+fn rc_path() -> Option<PathBuf> {
+    Some(own_dir("XDG_CONFIG_HOME", ".config")?.join("rc.sql"))
 }
 
 /// Where what was learned of files is kept: the XDG cache folder.

@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::args::Args;
-use crate::console::{Failure, Interrupt, Job, Settings};
+use super::verbs::Task;
+use crate::console::{Destination, Failure, Interrupt, Job, Settings};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::show_literal;
 
 /// Runs everything that the arguments name; errors are shown here, where the text is known.
 ///
@@ -15,6 +15,7 @@ use crate::units::show_literal;
 /// The kind of the first error, which ends the run.
 pub(super) fn run(
     args: &Args,
+    task: Option<Task>,
     engine: &Engine,
     settings: &Settings,
     interrupt: &Interrupt,
@@ -23,7 +24,13 @@ pub(super) fn run(
         settings.report.error(error, text);
         error.kind()
     };
-    let texts = texts(args).map_err(|error| failed(&error, None))?;
+    let (own_texts, is_check, own_format) = match task {
+        Some(Task::Statements { texts, format }) => (texts, false, format),
+        Some(Task::Check { texts }) => (texts, true, None),
+        _ => (args.sql.clone(), false, None),
+    };
+    let checked_count = if is_check { own_texts.len() } else { 0 };
+    let texts = texts(args, own_texts).map_err(|error| failed(&error, None))?;
     let session = engine.default_session();
     let mut statements = Vec::new();
     for text in &texts {
@@ -35,21 +42,27 @@ pub(super) fn run(
         return Err(failed(&error, None));
     }
     let last = statements.len() - 1;
-    let checked_count = checked_paths(args).map_or(0, <[String]>::len);
     let mut found_any = false;
     for (idx, (statement, text)) in statements.iter().enumerate() {
         let job = Job {
             session,
             params: &settings.params,
-            output: args.output.as_deref().filter(|_| idx == last),
+            destination: match args.output.as_deref().filter(|_| idx == last) {
+                Some(path) => Destination::File(path),
+                None => Destination::Stdout,
+            },
             // The extension of the output file is about the last answer only.
-            format: settings.format.filter(|_| idx == last || args.format.is_some()),
+            format: settings
+                .format
+                .filter(|_| idx == last || args.format.is_some())
+                .or(own_format.filter(|_| args.output.is_none())),
             table: settings.table.clone(),
             stage_page: args.explain_html.as_deref().filter(|_| idx == last),
+            kept: None,
         };
         match job.run(statement, &settings.report, interrupt) {
             // The statements of `swath check` come first, one for each path.
-            Ok(row_count) => found_any |= row_count > 0 && idx < checked_count,
+            Ok(ran) => found_any |= ran.row_count > 0 && idx < checked_count,
             // Whoever reads has seen enough.
             Err(Failure::ClosedPipe) => return Ok(()),
             Err(Failure::Error(error)) => return Err(failed(&error, Some(text))),
@@ -59,23 +72,8 @@ pub(super) fn run(
     if found_any { Err(ErrorKind::Data) } else { Ok(()) }
 }
 
-/// The paths of `swath check path...`.
-fn checked_paths(args: &Args) -> Option<&[String]> {
-    match &args.sql[..] {
-        [word, paths @ ..] if word == "check" && !paths.is_empty() => Some(paths),
-        _ => None,
-    }
-}
-
-/// The texts to run: plain arguments, then `-c`, then `-f`, else stdin.
-fn texts(args: &Args) -> Result<Vec<String>> {
-    let mut texts = match checked_paths(args) {
-        Some(paths) => {
-            let literals = paths.iter().map(|path| show_literal(path));
-            literals.map(|path| format!("SELECT * FROM check({path})")).collect()
-        }
-        None => args.sql.clone(),
-    };
+/// The texts to run: those of plain arguments, then `-c`, then `-f`, else stdin.
+fn texts(args: &Args, mut texts: Vec<String>) -> Result<Vec<String>> {
     texts.extend(args.commands.iter().cloned());
     for path in &args.files {
         texts.push(read_text(path)?);

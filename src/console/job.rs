@@ -1,11 +1,19 @@
 //! A job: one statement from its start to the last byte of its answer.
 
-use std::io::{self, IsTerminal};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Instant;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+
 use super::bar::Bar;
+use super::chart::{self, Chart, Request};
 use super::interrupt::Interrupt;
+use super::kept::Kept;
+use super::pager::{Paged, Screen, shell_command};
 use super::report::Report;
 use super::stage_page::stage_page;
 use crate::engine::{AnswerKind, AnswerStream, Handle, Params, Session, Statement};
@@ -19,14 +27,38 @@ pub struct Job<'a> {
     pub session: &'a Session,
     /// Its parameters.
     pub params: &'a Params,
-    /// The file that gets the answer; else stdout does.
-    pub output: Option<&'a Path>,
+    /// Where the answer goes.
+    pub destination: Destination<'a>,
     /// The format that was asked for; a table if none.
     pub format: Option<Format>,
     /// How tables look.
     pub table: TableOptions,
     /// The file that gets a page about the stages.
     pub stage_page: Option<&'a Path>,
+    /// What keeps the rows for later.
+    pub kept: Option<&'a RefCell<Kept>>,
+}
+
+/// Where an answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination<'a> {
+    /// To stdout as it comes.
+    Stdout,
+    /// To a terminal; through a pager if it does not fit.
+    Screen(Screen),
+    /// Into a file, whole or not at all.
+    File(&'a Path),
+    /// To the stdin of a program.
+    Command(&'a str),
+}
+
+/// How a statement went.
+#[derive(Debug)]
+pub struct Ran {
+    /// Rows of the answer.
+    pub row_count: u64,
+    /// What there is to be known about it.
+    pub notes: Notes,
 }
 
 /// Why a statement did not end well.
@@ -45,7 +77,7 @@ impl From<Error> for Failure {
 }
 
 impl Job<'_> {
-    /// Runs the statement, writes its answer, reports on it and returns the count of rows.
+    /// Runs the statement, writes its answer and reports on it.
     ///
     /// # Errors
     /// When it fails; an output file is then as it was before.
@@ -54,13 +86,16 @@ impl Job<'_> {
         statement: &Statement,
         report: &Report,
         interrupt: &Interrupt,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Ran, Failure> {
         let started = Instant::now();
         let handle = interrupt.start();
         let bar = Bar::start(report.progress, &handle);
         let result = self.answer(statement, &handle, bar);
         interrupt.end();
-        let (notes, row_count) = result?;
+        if let (Err(_), Some(kept)) = (&result, self.kept) {
+            kept.borrow_mut().forget();
+        }
+        let ran = result?;
         if let Some(path) = self.stage_page {
             let stages = handle.stages().ok_or_else(|| {
                 Error::usage("this statement has no stages to draw a page of")
@@ -69,62 +104,124 @@ impl Job<'_> {
             let page = stage_page(&statement.to_string(), &stages);
             std::fs::write(path, page).map_err(|error| Error::cannot_write(path, &error))?;
         }
-        report.statement(&notes, row_count, started.elapsed());
-        Ok(row_count)
+        report.statement(&ran.notes, ran.row_count, started.elapsed());
+        Ok(ran)
     }
 
-    fn answer(
-        &self,
-        statement: &Statement,
-        handle: &Handle,
-        bar: Bar,
-    ) -> Result<(Notes, u64), Failure> {
+    fn answer(&self, statement: &Statement, handle: &Handle, bar: Bar) -> Result<Ran, Failure> {
         let answer = self.session.run(statement, self.params, handle)?;
+        let is_shown = match self.destination {
+            Destination::Stdout => io::stdout().is_terminal(),
+            Destination::Screen(_) => true,
+            Destination::File(_) | Destination::Command(_) => false,
+        };
         // Rows and bar do not mix.
-        let _bar = (self.output.is_some() || !io::stdout().is_terminal()).then_some(bar);
+        let _bar = (!is_shown).then_some(bar);
         let notes = answer.notes().clone();
         let row_count = match answer.kind() {
             AnswerKind::Done => {
                 answer.collect_all()?;
                 0
             }
-            AnswerKind::Text if self.output.is_none() => {
+            AnswerKind::Text if !matches!(self.destination, Destination::File(_)) => {
                 let answer = answer.collect_all()?;
-                write_stdout(answer.to_string().as_bytes())?;
+                let text = answer.to_string();
+                self.with_output(|mut out| {
+                    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed_write)
+                })?;
                 answer.row_count() as u64
             }
-            _ => match self.output {
-                Some(path) => self.to_file(answer, path)?,
-                None => self.to_stdout(answer)?,
-            },
+            _ => {
+                if let Some(kept) = self.kept {
+                    kept.borrow_mut().start(answer.schema());
+                }
+                match self.destination {
+                    Destination::File(path) => self.to_file(answer, path)?,
+                    _ => self.with_output(|out| self.to_output(answer, out))?,
+                }
+            }
         };
-        Ok((notes, row_count))
+        Ok(Ran { row_count, notes })
     }
 
-    fn to_stdout(&self, answer: AnswerStream) -> Result<u64, Failure> {
+    /// Runs work that writes to the destination, which is no file.
+    fn with_output<T>(
+        &self,
+        work: impl FnOnce(Box<dyn Write + Send + '_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.destination {
+            Destination::Command(line) => {
+                let fail = |error: io::Error| {
+                    Failure::Error(Error::usage(format!("cannot run {line}: {error}")))
+                };
+                let mut child = shell_command(line).stdin(Stdio::piped()).spawn().map_err(fail)?;
+                let stdin = child.stdin.take();
+                let result = work(match stdin {
+                    Some(stdin) => Box::new(stdin),
+                    None => Box::new(io::sink()),
+                });
+                let status = child.wait().map_err(fail)?;
+                match result {
+                    // It has seen enough.
+                    Err(Failure::ClosedPipe) if status.success() => Err(Failure::ClosedPipe),
+                    Ok(_) | Err(Failure::ClosedPipe) if !status.success() => {
+                        Err(Error::usage(format!("{line}: {status}")).into())
+                    }
+                    result => result,
+                }
+            }
+            Destination::Screen(screen) => {
+                let mut paged = Paged::new(screen);
+                let result = work(Box::new(&mut paged))?;
+                paged.finish().map_err(failed_write)?;
+                Ok(result)
+            }
+            Destination::Stdout | Destination::File(_) => work(Box::new(io::stdout())),
+        }
+    }
+
+    fn to_output(
+        &self,
+        answer: AnswerStream,
+        out: Box<dyn Write + Send + '_>,
+    ) -> Result<u64, Failure> {
         let format = self.format.unwrap_or(Format::Table);
-        if format.is_binary() && io::stdout().is_terminal() {
+        let is_terminal = match self.destination {
+            Destination::Command(_) => false,
+            _ => io::stdout().is_terminal(),
+        };
+        if format.is_binary() && is_terminal {
             return Err(Error::usage(format!("{} is not for a terminal", format.name()))
                 .hint("write it to a file with -o, or into a pipe")
                 .into());
         }
         let schema = std::sync::Arc::clone(answer.schema());
-        let writer = format.writer(Box::new(io::stdout()), &schema, &self.table, false);
-        write_rows(writer.map_err(failed_write)?, answer)
+        let writer = format.writer(out, &schema, &self.table, false);
+        self.write_rows(writer.map_err(failed_write)?, answer)
     }
 
     fn to_file(&self, answer: AnswerStream, path: &Path) -> Result<u64, Failure> {
+        if self.format.is_none()
+            && let Some(picture) = chart::Picture::of_path(path)
+        {
+            return Ok(draw_file(answer, picture, path)?);
+        }
         let format = match self.format {
             Some(format) => format,
             None => Format::of_path(path)?,
         };
         let file = OutputFile::create(path)?;
         let schema = std::sync::Arc::clone(answer.schema());
-        let table =
-            TableOptions { rows_max: usize::MAX, width: None, color: false, ..self.table.clone() };
+        let table = TableOptions {
+            rows_max: usize::MAX,
+            width: None,
+            color: false,
+            upright: false,
+            ..self.table.clone()
+        };
         let fail = |error: io::Error| Failure::Error(Error::cannot_write(path, &error));
         let writer = format.writer(Box::new(file.handle()), &schema, &table, true).map_err(fail)?;
-        let row_count = match write_rows(writer, answer) {
+        let row_count = match self.write_rows(writer, answer) {
             Err(Failure::ClosedPipe) => {
                 return Err(fail(io::ErrorKind::BrokenPipe.into()));
             }
@@ -134,23 +231,61 @@ impl Job<'_> {
         file.publish()?;
         Ok(row_count)
     }
-}
 
-fn write_rows(mut writer: Box<dyn RowWriter + '_>, answer: AnswerStream) -> Result<u64, Failure> {
-    let mut row_count = 0;
-    for batch in answer {
-        let batch = batch?;
-        row_count += batch.num_rows() as u64;
-        writer.write(&batch).map_err(failed_write)?;
+    fn write_rows(
+        &self,
+        mut writer: Box<dyn RowWriter + '_>,
+        answer: AnswerStream,
+    ) -> Result<u64, Failure> {
+        let mut row_count = 0;
+        for batch in answer {
+            let batch = batch?;
+            row_count += batch.num_rows() as u64;
+            if let Some(kept) = self.kept {
+                kept.borrow_mut().push(&batch);
+            }
+            writer.write(&batch).map_err(failed_write)?;
+        }
+        writer.finish().map_err(failed_write)?;
+        Ok(row_count)
     }
-    writer.finish().map_err(failed_write)?;
-    Ok(row_count)
 }
 
-fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(failed_write)
+/// Draws an answer into a file, and returns the count of its rows.
+fn draw_file(answer: AnswerStream, picture: chart::Picture, path: &Path) -> Result<u64> {
+    let answer = answer.collect_all()?;
+    let chart = Chart::of(answer.schema(), answer.batches(), &Request::default())?;
+    chart.write(picture, path)?;
+    Ok(answer.row_count() as u64)
+}
+
+/// Shows rows that are already there, through a pager if they do not fit on the screen.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub fn show_rows(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    format: Format,
+    table: &TableOptions,
+    screen: Option<Screen>,
+) -> Result<()> {
+    let write = |out: Box<dyn Write + Send + '_>| -> io::Result<()> {
+        let mut writer = format.writer(out, schema, table, false)?;
+        batches.iter().try_for_each(|batch| writer.write(batch))?;
+        writer.finish()
+    };
+    let written = match screen {
+        Some(screen) if !format.is_binary() => {
+            let mut paged = Paged::new(screen);
+            write(Box::new(&mut paged)).and_then(|()| paged.finish())
+        }
+        _ => write(Box::new(io::stdout())),
+    };
+    match written.map_err(failed_write) {
+        Err(Failure::Error(error)) => Err(error),
+        Ok(()) | Err(Failure::ClosedPipe) => Ok(()),
+    }
 }
 
 fn failed_write(error: io::Error) -> Failure {

@@ -4,15 +4,21 @@
 //! terminal is like comes from `cli`.
 
 mod bar;
+pub mod chart;
+mod excerpt;
 mod interrupt;
 mod job;
+mod kept;
+mod pager;
 mod report;
 mod stage_page;
 mod watch;
 
 pub use self::bar::ProgressForm;
 pub use self::interrupt::Interrupt;
-pub use self::job::{Failure, Job};
+pub use self::job::{Destination, Failure, Job, Ran, show_rows};
+pub use self::kept::Kept;
+pub use self::pager::{Screen, shell_command};
 pub use self::report::Report;
 pub use self::watch::watch;
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::bar::ProgressForm;
-use crate::error::{Error, Place};
+use super::excerpt::Excerpt;
+use crate::error::Error;
 use crate::notes::Notes;
 use crate::units::{show_bytes, show_count, show_counted, show_seconds};
 
@@ -25,7 +26,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Shows an error, with the line of the statement that it points to.
+    /// Shows an error, with the line of the statement or file that it points to.
     pub fn error(&self, error: &Error, sql: Option<&str>) {
         if self.json {
             let place = error.place().map(ToString::to_string);
@@ -33,17 +34,14 @@ impl Report {
             eprintln!("{object}");
             return;
         }
-        eprintln!("{} {}", self.paint("1;31", "error:"), error.message());
-        if let Some(place) = error.place() {
-            eprintln!("  {} {place}", self.paint("34", "-->"));
-        }
-        if let (Some(Place::Sql { line, column }), Some(sql)) = (error.place(), sql)
-            && let Some(text) = sql.lines().nth((*line as usize).saturating_sub(1))
-        {
-            let shown = text.replace('\t', " ");
-            eprintln!("   {} {shown}", self.paint("34", "|"));
-            let blanks = " ".repeat((*column as usize).saturating_sub(1));
-            eprintln!("   {} {blanks}{}", self.paint("34", "|"), self.paint("1;31", "^"));
+        match Excerpt::of(error.place(), sql) {
+            Some(excerpt) => eprintln!("{}", excerpt.draw(error.message(), self.color)),
+            None => {
+                eprintln!("{} {}", self.paint("1;31", "error:"), error.message());
+                if let Some(place) = error.place() {
+                    eprintln!("  {} {place}", self.paint("34", "-->"));
+                }
+            }
         }
         for hint in error.hints() {
             eprintln!("{} {hint}", self.paint("1;36", "hint:"));

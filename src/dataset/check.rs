@@ -7,10 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::error::ArrowError;
 
+use super::inventory::{numbers, texts};
 use super::{Dataset, DatasetFile, table};
 use crate::error::Error;
 use crate::formats::csv::reject::{Reject, Rejects};
@@ -114,12 +115,4 @@ pub fn findings_table(dataset: &Dataset, rejects: &[Reject]) -> Result<RecordBat
         ("column", texts(&findings, |(_, at)| at.column.clone()), true),
         ("finding", texts(&findings, |(_, at)| Some(at.reason.clone())), true),
     ])
-}
-
-fn texts<T>(rows: &[T], of: impl Fn(&T) -> Option<String>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<StringArray>())
-}
-
-fn numbers<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<UInt64Array>())
 }

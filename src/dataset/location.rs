@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, nearest};
 use crate::formats::file::{Identity, SourceFile, StreamSource};
 use crate::output::commit::State;
 use crate::roots::Roots;
@@ -520,16 +520,10 @@ fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
         let names = entries(&reached, &mut ignored).unwrap_or_default();
         let shown = reached.display().to_string();
         let shown = shown.strip_prefix("./").unwrap_or(&shown);
-        let nearest = names
-            .iter()
-            .filter(|name| !is_hidden(name))
-            .map(|name| {
-                (strsim::jaro_winkler(&name.to_lowercase(), &component.to_lowercase()), name)
-            })
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        return match nearest {
-            Some((likeness, name)) if likeness > 0.7 && !has_glob(component) => {
-                let found = if shown == "." { name.clone() } else { format!("{shown}/{name}") };
+        let visible = names.iter().filter(|name| !is_hidden(name)).map(String::as_str);
+        return match nearest(component, visible) {
+            Some(name) if !has_glob(component) => {
+                let found = if shown == "." { name.to_string() } else { format!("{shown}/{name}") };
                 error.hint(format!("did you mean '{found}'?"))
             }
             _ if names.is_empty() => error.hint(format!("{shown:?} is empty")),

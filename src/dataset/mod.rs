@@ -9,6 +9,7 @@
 pub mod cache;
 pub mod check;
 pub mod hive;
+pub mod inventory;
 mod layouts;
 pub mod location;
 pub mod options;

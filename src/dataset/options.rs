@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::DataType;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::formats::csv::dialect::{Ragged, one_byte};
 use crate::formats::csv::reject::OnError;
 use crate::formats::{Format, FormatOptions};
@@ -316,17 +316,10 @@ fn wrong(name: &str, wanted: &str, found: &OptionValue) -> Error {
 }
 
 fn unknown(name: &str) -> Error {
-    let lower = name.to_lowercase();
-    let likeness = |option: &OptionDoc| strsim::jaro_winkler(option.name, &lower);
-    let nearest = OPTIONS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let error = Error::sql(format!("no option named {name}"));
-    match nearest {
-        Some(nearest) if likeness(nearest) > 0.7 => {
-            error.hint(format!("did you mean {}?", nearest.name))
-        }
-        _ => {
-            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
-            error.hint(format!("there are {}", names.join(", ")))
-        }
+    let names = || OPTIONS.iter().map(|option| option.name);
+    match nearest(name, names()) {
+        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
+        None => error.hint(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
     }
 }

@@ -10,9 +10,9 @@ use std::sync::{Arc, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -28,7 +28,7 @@ use super::running::Run;
 use super::session::{Session, Statement, source_key};
 use super::settings::Settings;
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
-use crate::dataset::{Dataset, OpenRequest, check, sniffed};
+use crate::dataset::{Dataset, OpenRequest, check, inventory, sniffed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment;
 use crate::formats::csv::reject::OnError;
@@ -290,8 +290,7 @@ impl Session {
                 in_flight: &in_flight,
             })?;
             let thread_count = shared.engine.options.thread_count();
-            let table = about_files(source.purpose, &dataset, thread_count)
-                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+            let table = about_files(source.purpose, &dataset, thread_count)?;
             Ok::<_, Error>((source.table, dataset, table))
         });
         let (name, dataset, table) = opened.await.map_err(|error| {
@@ -443,7 +442,8 @@ impl Session {
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
         let query = SqlStatement::Query(view.query.clone());
         let parsed = DfStatement::Statement(Box::new(query));
-        let inner = Statement { parsed, view: ExplainView::default(), summarize: false };
+        let text = Arc::from("");
+        let inner = Statement { parsed, view: ExplainView::default(), summarize: false, text };
         Box::pin(self.plan(&inner, &Params::new(), run)).await.map(drop)
     }
 }
@@ -453,16 +453,16 @@ fn about_files(
     purpose: Purpose,
     dataset: &Dataset,
     thread_count: usize,
-) -> Result<Option<RecordBatch>, ArrowError> {
-    match purpose {
-        Purpose::Read => Ok(None),
-        Purpose::Sniff => sniffed::sniffed(dataset).map(Some),
-        Purpose::Rejects => check::rejects_table(&check::pass(dataset, thread_count)).map(Some),
-        Purpose::Check => {
-            let rejects = check::pass(dataset, thread_count);
-            check::findings_table(dataset, &rejects).map(Some)
-        }
-    }
+) -> Result<Option<RecordBatch>, DataFusionError> {
+    Ok(Some(match purpose {
+        Purpose::Read => return Ok(None),
+        Purpose::Sniff => sniffed::sniffed(dataset)?,
+        Purpose::Rejects => check::rejects_table(&check::pass(dataset, thread_count))?,
+        Purpose::Check => check::findings_table(dataset, &check::pass(dataset, thread_count))?,
+        Purpose::Files => inventory::files_table(dataset)?,
+        Purpose::Partitions => inventory::partitions_table(dataset)?,
+        Purpose::Parquet => inventory::parquet_table(dataset)?,
+    }))
 }
 
 /// A table that is open for one statement.

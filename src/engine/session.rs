@@ -17,7 +17,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{Documentation, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -39,7 +39,7 @@ use super::watch::Watch;
 use crate::dataset::LayoutCache;
 use crate::dataset::location::Places;
 use crate::dataset::schema::Misfits;
-use crate::error::{Error, ErrorKind, Misfit, Place, Result};
+use crate::error::{Error, ErrorKind, Misfit, Place, Result, nearest};
 use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
@@ -87,6 +87,8 @@ pub struct Statement {
     pub(super) parsed: DfStatement,
     pub(super) view: ExplainView,
     pub(super) summarize: bool,
+    /// The text that it stands in, which places of errors refer to.
+    pub(super) text: Arc<str>,
 }
 
 impl std::fmt::Display for Statement {
@@ -125,14 +127,17 @@ impl Session {
         plan::parse::with_stack(|| {
             let statements = plan::parse::parse(sql)?;
             for parsed in &statements {
-                plan::refuse::check(&parsed.statement)?;
+                plan::refuse::check(&parsed.statement)
+                    .map_err(|error| plan::place::placed(error, sql))?;
             }
+            let text: Arc<str> = sql.into();
             let statements = statements.into_iter();
             Ok(statements
                 .map(|Parsed { statement: parsed, view, summarize }| Statement {
                     parsed,
                     view,
                     summarize,
+                    text: Arc::clone(&text),
                 })
                 .collect())
         })
@@ -252,6 +257,7 @@ impl Session {
         params: Params,
         cancel: Handle,
     ) -> Result<AnswerStream> {
+        let text = Arc::clone(&statement.text);
         let clock = Clock::new(self.planning_limit(), cancel.clone());
         let (session, known) = (self.clone(), clock.clone());
         let work =
@@ -268,7 +274,21 @@ impl Session {
                 }
             }
         };
-        self.shared.engine.spawn(work).await??
+        let started = self.shared.engine.spawn(work).await?;
+        started
+            .and_then(|started| started)
+            .map_err(|error| plan::place::placed(self.with_nearest_table(error), &text))
+    }
+
+    /// A hint at the table that may have been meant.
+    fn with_nearest_table(&self, error: Error) -> Error {
+        let names = self.table_names();
+        let missing = error.message().strip_prefix("no table or view named ");
+        let nearest = missing.and_then(|name| nearest(name, names.iter().map(String::as_str)));
+        match nearest {
+            Some(nearest) => error.clone().hint(format!("did you mean {nearest}?")),
+            None => error,
+        }
     }
 
     fn planning_limit(&self) -> Duration {
@@ -421,23 +441,29 @@ impl Session {
         names
     }
 
-    /// Names of all functions, sorted.
-    pub fn function_names(&self) -> Vec<String> {
+    /// Names of all functions with their calls, such as `round(numeric [, decimals])`, sorted.
+    pub fn function_signatures(&self) -> Vec<(String, String)> {
         let state = self.shared.context.state();
-        let scalars = state.scalar_functions().keys();
-        let aggregates = state.aggregate_functions().keys();
-        let mut names: Vec<String> =
-            scalars.chain(aggregates).chain(state.window_functions().keys()).cloned().collect();
-        names.extend(plan::macros::built_in_names().map(str::to_string));
-        names.sort();
-        names.dedup();
-        names
+        let documented = |name: &String, documentation: Option<&Documentation>| {
+            let signature = documentation.map(|of| of.syntax_example.trim().to_string());
+            let signature = signature.filter(|text| !text.is_empty() && !text.contains('\n'));
+            (name.clone(), signature.unwrap_or_else(|| format!("{name}(...)")))
+        };
+        let scalars = state.scalar_functions().iter();
+        let aggregates = state.aggregate_functions().iter();
+        let windows = state.window_functions().iter();
+        let mut signatures: BTreeMap<String, String> = scalars
+            .map(|(name, function)| documented(name, function.documentation()))
+            .chain(aggregates.map(|(name, function)| documented(name, function.documentation())))
+            .chain(windows.map(|(name, function)| documented(name, function.documentation())))
+            .collect();
+        signatures.extend(plan::macros::built_in_signatures());
+        signatures.into_iter().collect()
     }
 
-    /// The columns of what stands in a FROM, such as `'data/sales'` or a table's name; none if it
-    /// cannot be read.
-    pub fn column_names(&self, source: &str) -> Vec<String> {
-        let parsed = self.parse(&format!("SELECT * FROM {source} LIMIT 0"));
+    /// The columns of a query's result; none if it cannot be planned.
+    pub fn column_names(&self, query: &str) -> Vec<String> {
+        let parsed = self.parse(&format!("SELECT * FROM ({query}) LIMIT 0"));
         let answer = parsed.ok().and_then(|mut statements| {
             self.run(&statements.pop()?, &Params::new(), &Handle::default()).ok()
         });
@@ -480,6 +506,11 @@ impl Session {
         Ok(())
     }
 
+    /// Forgets a table that was registered; nothing happens if there is none of that name.
+    pub fn deregister(&self, name: &str) {
+        let _ = self.shared.context.deregister_table(TableReference::bare(name));
+    }
+
     /// Adds a scalar function.
     pub fn register_udf(&self, function: ScalarUDF) {
         self.shared.has_own_functions.store(true, Ordering::Relaxed);
@@ -500,6 +531,7 @@ fn state(engine: &Inner) -> SessionState {
     let options = config.options_mut();
     // Decimal literals are exact.
     options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.collect_spans = true;
     // Files dealt by a partition key spare the exchange at any number of tasks.
     options.optimizer.subset_repartition_threshold = 1;
     // What a sort keeps back for merging what it spilled must leave it room to sort.

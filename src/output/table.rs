@@ -21,6 +21,8 @@ use crate::units::{show_count, show_counted};
 /// No column is made narrower than this to fit.
 const COLUMN_WIDTH_MIN: usize = 10;
 const ELLIPSIS: &str = "…";
+/// More lines than this are no easier to read than columns left out.
+const UPRIGHT_LINES_MAX: usize = 200;
 
 const LIGHT: Lines = Lines::new()
     .header_lines(ContentLineStyle::none().junction('│'))
@@ -44,6 +46,8 @@ pub struct TableOptions {
     pub color: bool,
     /// Lines or boxes.
     pub style: TableStyle,
+    /// Whether a few rows with more columns than fit are shown one value a line.
+    pub upright: bool,
 }
 
 /// The lines of a table.
@@ -57,7 +61,8 @@ pub enum TableStyle {
 
 impl Default for TableOptions {
     fn default() -> Self {
-        TableOptions { rows_max: 40, width: None, color: false, style: TableStyle::Light }
+        let style = TableStyle::Light;
+        TableOptions { rows_max: 40, width: None, color: false, style, upright: false }
     }
 }
 
@@ -202,6 +207,25 @@ impl Table {
         text
     }
 
+    /// One value a line under its name, for rows that are too wide.
+    fn write_upright(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.columns.iter().map(|column| column.name.width()).max().unwrap_or(0);
+        for (idx, row) in self.head.iter().chain(&self.tail).enumerate() {
+            writeln!(f, "── row {} ──", idx + 1)?;
+            for (column, value) in self.columns.iter().zip(row) {
+                let padding = " ".repeat(width - column.name.width());
+                let value = match value {
+                    Some(value) => value,
+                    None if self.options.color => "\x1b[2mNULL\x1b[0m",
+                    None => "NULL",
+                };
+                writeln!(f, "{padding}{} │ {value}", column.name)?;
+            }
+        }
+        let all: Vec<_> = (0..self.columns.len()).map(|idx| Some((idx, 0))).collect();
+        writeln!(f, "{}", self.footer(&all))
+    }
+
     fn cell(&self, text: Option<&str>, idx: usize, width: usize) -> Cell {
         let alignment =
             if self.columns[idx].right { CellAlignment::Right } else { CellAlignment::Left };
@@ -253,6 +277,14 @@ impl fmt::Display for Table {
             return writeln!(f, "{}", self.footer(&[]));
         }
         let layout = self.layout();
+        let line_count = self.row_count * self.columns.len();
+        if self.options.upright
+            && layout.contains(&None)
+            && self.hidden_rows() == 0
+            && line_count <= UPRIGHT_LINES_MAX
+        {
+            return self.write_upright(f);
+        }
         let mut table = comfy_table::Table::new();
         table.set_content_arrangement(ContentArrangement::Disabled);
         match self.options.style {

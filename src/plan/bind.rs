@@ -47,6 +47,12 @@ pub enum Purpose {
     Rejects,
     /// All that is wrong with it: `check('path')`.
     Check,
+    /// Its files: `files('path')`.
+    Files,
+    /// Its partitions: `partitions('path')`.
+    Partitions,
+    /// What the footers of its Parquet files say: `parquet_metadata('path')`.
+    Parquet,
 }
 
 impl Purpose {
@@ -56,6 +62,9 @@ impl Purpose {
             "sniff" => Some(Purpose::Sniff),
             "rejects" => Some(Purpose::Rejects),
             "check" => Some(Purpose::Check),
+            "files" => Some(Purpose::Files),
+            "partitions" => Some(Purpose::Partitions),
+            "parquet_metadata" => Some(Purpose::Parquet),
             _ => None,
         }
     }

@@ -90,9 +90,13 @@ static KNOWN: LazyLock<Macros> = LazyLock::new(|| {
     made.collect()
 });
 
-/// Names of the macros that come with swath.
-pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-    KNOWN.keys().map(|(name, _)| name.as_str())
+/// The names of the macros that come with swath, and their calls.
+pub fn built_in_signatures() -> impl Iterator<Item = (String, String)> {
+    let public = KNOWN.iter().filter(|((name, _), _)| !name.starts_with("date_diff_"));
+    public.map(|((name, _), of)| {
+        let args: Vec<_> = of.args.iter().map(|arg| arg.name.value.as_str()).collect();
+        (name.clone(), format!("{name}({})", args.join(", ")))
+    })
 }
 
 /// The macro that holds a variable.

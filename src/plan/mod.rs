@@ -14,6 +14,7 @@ pub mod functions;
 pub mod macros;
 pub mod names;
 pub mod parse;
+pub mod place;
 pub mod refuse;
 pub mod rules;
 pub mod stage;

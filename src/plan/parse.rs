@@ -62,7 +62,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
-        .map_err(|error| with_place(Error::from(error)))
+        .map_err(|error| with_place(&Error::from(error), &sql))
 }
 
 /// The text with clauses as the parser knows them: without `[NOT] MATERIALIZED` behind `AS`, which only
@@ -340,27 +340,41 @@ pub fn is_complete(text: &str) -> bool {
     }
 }
 
-/// Moves "at Line: 1, Column: 8" out of the parser's message.
-fn with_place(error: Error) -> Error {
-    let message = error.message().to_string();
-    let mut cleaned = message.clone();
-    for prefix in ["sql parser error: ", "parserError(\"", "ParserError(\"", "TokenizerError(\""] {
-        if let Some(rest) = cleaned.strip_prefix(prefix) {
-            cleaned = rest.trim_end_matches("\")").to_string();
+/// The parser's message without the names of its parts; "at Line: 1, Column: 8" becomes a place.
+fn with_place(error: &Error, sql: &str) -> Error {
+    let mut message = error.message();
+    for prefix in ["sql parser error: ", "parserError(\"", "ParserError(\"", "tokenizerError(\""] {
+        if let Some(rest) = message.strip_prefix(prefix) {
+            message = rest.trim_end_matches("\")");
         }
     }
-    let Some((text, position)) = cleaned.rsplit_once(" at Line: ") else {
-        return Error::sql(cleaned);
-    };
-    let mut numbers = position.split(", Column: ").map(|number| {
-        number.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>()
+    if let Some(wanted) = message.strip_suffix(", found: EOF") {
+        let wanted = wanted.replacen("Expected: ", "expected ", 1);
+        return Error::sql(format!("{wanted}, found the end of the text")).at(end_of(sql));
+    }
+    let placed = message.rsplit_once(" at Line: ").and_then(|(text, position)| {
+        let (line, column) = position.split_once(", Column: ")?;
+        let number = |text: &str| {
+            text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
+        };
+        Some((text, Place::Sql { line: number(line)?, column: number(column)? }))
     });
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(line)), Some(Ok(column))) => {
-            Error::sql(text.to_string()).at(Place::Sql { line, column })
-        }
-        _ => Error::sql(cleaned),
-    }
+    let (text, place) = placed.map_or((message, None), |(text, place)| (text, Some(place)));
+    let text = match text.strip_prefix("Expected: ") {
+        Some(rest) => format!("expected {}", rest.replacen(", found: ", ", found ", 1)),
+        None => text
+            .strip_prefix("Unterminated")
+            .map_or_else(|| text.to_string(), |rest| format!("unterminated{rest}")),
+    };
+    let error = Error::sql(text);
+    place.map_or(error.clone(), |place| error.at(place))
+}
+
+/// The place behind the last word of a text.
+fn end_of(sql: &str) -> Place {
+    let text = sql.trim_end();
+    let last = text.lines().last().unwrap_or_default();
+    Place::Sql { line: text.lines().count().max(1) as u64, column: last.chars().count() as u64 + 1 }
 }
 
 /// The headers of a query's result as the user wrote them: `sum(amount)`, not `sum(sales.amount)`.

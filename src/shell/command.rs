@@ -1,145 +1,522 @@
 //! Dot-commands: what the shell does besides SQL. `.help` is made from this table.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Shell;
-use crate::console::watch;
-use crate::error::{Error, Result};
-use crate::output::Format;
+use rustyline::EditMode;
+
+use super::highlight::Palette;
+use super::{LAST, Output, Shell, script};
+use crate::console::chart::{Chart, Picture, Request};
+use crate::console::{Screen, show_rows, watch};
+use crate::error::{Error, Result, nearest};
+use crate::output::{Format, TableOptions};
+use crate::units::show_literal;
 
 /// How often a watched statement looks after its files.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Scripts that read scripts, at most.
+const DEPTH_MAX: usize = 50;
+const CHART_SIZE: Screen = Screen { width: 80, height: 24 };
+const CHART_HEIGHT_MAX: usize = 30;
 
 /// What happens after a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Stay,
     Leave,
+    /// The next line begins with this text.
+    Edit(String),
 }
 
-/// Name, arguments, and what it does.
-const COMMANDS: [(&str, &str, &str); 9] = [
-    (".help", "", "shows this list"),
-    (".tables", "", "lists tables and views"),
-    (".schema", "NAME or 'PATH'", "shows columns and types"),
-    (".timer", "on|off", "shows each statement's time"),
-    (".mode", "FORMAT", "sets the output format"),
-    (".output", "[FILE]", "writes each answer to a file, anew, or to the terminal again"),
-    (".read", "FILE", "runs the statements in a file"),
-    (".watch", "SELECT ...", "answers again whenever files change, until Ctrl-C"),
-    (".quit", "", "leaves, as Ctrl-D does"),
+/// None stands for an error that was shown.
+type Done = Result<Option<Outcome>>;
+
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&mut Shell<'_>, &str) -> Done,
+}
+
+/// All commands, in groups.
+const COMMANDS: [(&str, &[Command]); 4] = [
+    (
+        "Looking at files",
+        &[
+            command(".schema", "NAME or 'PATH'", "shows columns and types", |shell, name| {
+                shell.about(name, "DESCRIBE SELECT * FROM {}", ".schema 'data/sales'")
+            }),
+            command(
+                ".files",
+                "'PATH'",
+                "lists the files, their sizes and formats",
+                |shell, path| shell.about(path, "SELECT * FROM files({})", ".files 'data/sales'"),
+            ),
+            command(".partitions", "'PATH'", "lists the partitions", |shell, path| {
+                shell.about(path, "SELECT * FROM partitions({})", ".partitions 'data/sales'")
+            }),
+            command(
+                ".sniff",
+                "'PATH'",
+                "shows how files are written, and the call that reads them so",
+                |shell, path| {
+                    shell.upright(|shell| {
+                        shell.about(path, "SELECT * FROM sniff({})", ".sniff 'data.csv'")
+                    })
+                },
+            ),
+            command(".check", "'PATH'", "lists all that is wrong with files", |shell, path| {
+                shell.about(path, "SELECT * FROM check({})", ".check 'data/sales'")
+            }),
+            command(".tables", "", "lists tables and views", |shell, _| shell.tables()),
+            command(
+                ".functions",
+                "[TEXT]",
+                "lists functions, with their arguments",
+                |shell, text| shell.functions(text),
+            ),
+        ],
+    ),
+    (
+        "Results",
+        &[
+            command(".last", "", "shows all of the last result; FROM _ queries it", |shell, _| {
+                shell.last()
+            }),
+            command(
+                ".chart",
+                "[bar|line|scatter|histogram] [X] [Y...] [> FILE]",
+                "draws the last result; FILE is .svg, .png or .html",
+                |shell, request| shell.chart(request),
+            ),
+            command(
+                ".notes",
+                "",
+                "shows what there is to be known about the last answer",
+                |shell, _| shell.show_notes(),
+            ),
+            command(".mode", "[FORMAT]", "sets the output format", |shell, format| {
+                shell.mode(format)
+            }),
+            command(
+                ".output",
+                "[FILE or |COMMAND]",
+                "sends answers there, each anew, or to the terminal again",
+                |shell, to| {
+                    shell.output = output(to)?;
+                    STAY
+                },
+            ),
+            command(".once", "FILE or |COMMAND", "sends the next answer there", |shell, to| {
+                if to.is_empty() {
+                    return Err(Error::usage("no file given").hint(".once totals.parquet"));
+                }
+                shell.once = Some(output(to)?);
+                STAY
+            }),
+            command(".rows", "[COUNT]", "sets how many rows a table shows", |shell, count| {
+                shell.rows(count)
+            }),
+            command(
+                ".pager",
+                "[on|off]",
+                "shows what does not fit through a pager",
+                |shell, word| switch(".pager", word, &mut shell.has_pager),
+            ),
+            command(".timer", "[on|off]", "shows each statement's time", |shell, word| {
+                switch(".timer", word, &mut shell.settings.report.timer)
+            }),
+        ],
+    ),
+    (
+        "Statements",
+        &[
+            command(
+                ".explain",
+                "[SELECT ...]",
+                "shows the stages of a query, else of the last one",
+                |shell, sql| {
+                    let sql = if sql.is_empty() { shell.last_sql.clone() } else { sql.to_string() };
+                    let sql = sql.trim_end().trim_end_matches(';');
+                    if sql.is_empty() {
+                        return Err(Error::usage("no query given")
+                            .hint(".explain SELECT count(*) FROM 'logs'"));
+                    }
+                    Ok(shell.run_sql(&format!("EXPLAIN STAGES {sql}")).then_some(Outcome::Stay))
+                },
+            ),
+            command(
+                ".watch",
+                "SELECT ...",
+                "answers again whenever files change, until Ctrl-C",
+                |shell, sql| shell.watch(sql),
+            ),
+            command(".edit", "", "opens the last statement in $EDITOR", |shell, _| shell.edit()),
+            command(
+                ".read",
+                "FILE",
+                "runs the statements and commands in a file",
+                |shell, path| shell.read(path),
+            ),
+        ],
+    ),
+    (
+        "The shell",
+        &[
+            command(
+                ".set",
+                "[NAME [VALUE]]",
+                "shows the settings, or changes one",
+                |shell, words| shell.set(words),
+            ),
+            command(
+                ".cd",
+                "FOLDER",
+                "changes the folder that relative paths begin in",
+                |shell, path| shell.cd(path),
+            ),
+            command(".keys", "[emacs|vi]", "sets the keys", |shell, name| shell.keys(name)),
+            command(".colors", "[dark|light|off]", "sets the colours", |shell, name| {
+                shell.colors(name)
+            }),
+            command(".help", "[COMMAND]", "shows this list", |_, name| help(name)),
+            command(".quit", "", "leaves, as Ctrl-D does", |_, _| Ok(Some(Outcome::Leave))),
+            command(".exit", "", "leaves", |_, _| Ok(Some(Outcome::Leave))),
+        ],
+    ),
 ];
+
+const STAY: Done = Ok(Some(Outcome::Stay));
+
+const fn command(
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&mut Shell<'_>, &str) -> Done,
+) -> Command {
+    Command { name, arguments, help, run }
+}
+
+fn commands() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().flat_map(|(_, commands)| commands.iter())
+}
 
 /// The names of all commands.
 pub(super) fn names() -> Vec<&'static str> {
-    COMMANDS.iter().map(|(name, ..)| *name).collect()
+    commands().map(|command| command.name).collect()
 }
 
 impl Shell<'_> {
-    pub(super) fn command(&mut self, line: &str) -> Outcome {
+    /// Runs a dot-command.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it fails.
+    pub(super) fn command(&mut self, line: &str) -> Done {
         let line = line.trim_end_matches(';').trim_end();
         let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let argument = argument.trim();
-        let result = match name {
-            ".quit" | ".exit" => return Outcome::Leave,
-            ".help" => {
-                println!("{}", help());
-                Ok(())
-            }
-            ".tables" => {
-                self.session.table_names().iter().for_each(|name| println!("{name}"));
-                Ok(())
-            }
-            ".schema" => self.schema(argument),
-            ".timer" => self.timer(argument),
-            ".mode" => self.mode(argument),
-            ".output" => self.set_output(argument),
-            ".read" => self.read(argument),
-            ".watch" => self.watch(argument),
-            _ => Err(unknown(name)),
+        let lower = name.to_lowercase();
+        let command =
+            commands().find(|command| command.name == lower).ok_or_else(|| unknown(name))?;
+        (command.run)(self, argument.trim())
+    }
+
+    /// A query about what the user names.
+    fn about(&mut self, argument: &str, sql: &str, example: &str) -> Done {
+        if argument.is_empty() {
+            return Err(Error::usage("nothing is named").hint(example));
+        }
+        // A path without quotes, where a name would not do.
+        let is_path =
+            argument.contains(['/', '.', '*', '~']) && !argument.contains(['\'', '"', '(']);
+        let argument = if is_path { show_literal(argument) } else { argument.to_string() };
+        Ok(self.run_sql(&sql.replace("{}", &argument)).then_some(Outcome::Stay))
+    }
+
+    /// Runs work that shows one value a line, if nothing else was asked for.
+    fn upright<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.settings.format;
+        self.settings.format = before.or(Some(Format::Line));
+        let result = work(self);
+        self.settings.format = before;
+        result
+    }
+
+    fn tables(&self) -> Done {
+        let names = self.session.table_names().into_iter().filter(|name| name != LAST);
+        names.for_each(|name| println!("{name}"));
+        STAY
+    }
+
+    /// Functions whose name or call contains a text.
+    fn functions(&self, text: &str) -> Done {
+        let text = text.trim_matches(['(', ')', '\'']).to_lowercase();
+        let signatures = self.session.function_signatures();
+        let found =
+            signatures.iter().filter(|(name, call)| name.contains(&text) || call.contains(&text));
+        found.for_each(|(_, call)| println!("{call}"));
+        STAY
+    }
+
+    fn last(&self) -> Done {
+        let kept = self.kept.borrow();
+        let (schema, batches) = kept.rows()?;
+        let table = TableOptions {
+            rows_max: usize::MAX,
+            width: None,
+            upright: false,
+            ..self.settings.table.clone()
         };
-        if let Err(error) = result {
-            self.settings.report.error(&error, None);
-        }
-        Outcome::Stay
+        let format = self.settings.format.unwrap_or(Format::Table);
+        let screen =
+            Screen::of_terminal().filter(|_| self.has_pager && self.settings.table.width.is_some());
+        show_rows(schema, batches, format, &table, screen)?;
+        STAY
     }
 
-    fn schema(&self, argument: &str) -> Result<()> {
-        if argument.is_empty() {
-            return Err(Error::usage("no table given").hint(".schema 'data/sales'"));
-        }
-        self.run_sql(&format!("DESCRIBE SELECT * FROM {argument}"));
-        Ok(())
+    fn chart(&self, request: &str) -> Done {
+        let (request, file) = match request.split_once('>') {
+            Some((request, file)) => (request, Some(PathBuf::from(unquoted(file)))),
+            None => (request, None),
+        };
+        let kept = self.kept.borrow();
+        let (schema, batches) = kept.rows()?;
+        let chart = Chart::of(schema, batches, &Request::parse(request))?;
+        let Some(file) = file else {
+            let screen = Screen::of_terminal().unwrap_or(CHART_SIZE);
+            let height = screen.height.saturating_sub(4).min(CHART_HEIGHT_MAX);
+            print!("{}", chart.text(screen.width - 1, height, self.settings.table.color));
+            return STAY;
+        };
+        let picture = Picture::of_path(&file).ok_or_else(|| {
+            Error::usage(format!("cannot tell a picture from {}", file.display()))
+                .hint("use .svg, .png or .html")
+        })?;
+        chart.write(picture, &file)?;
+        STAY
     }
 
-    fn timer(&mut self, argument: &str) -> Result<()> {
-        match argument {
-            "on" => self.settings.report.timer = true,
-            "off" => self.settings.report.timer = false,
-            "" => println!("timer is {}", if self.settings.report.timer { "on" } else { "off" }),
-            _ => return Err(Error::usage("the timer is on or off").hint(".timer on")),
+    fn show_notes(&self) -> Done {
+        if self.notes.is_empty() {
+            println!("nothing was guessed, skipped or left out");
         }
-        Ok(())
+        self.notes.iter().for_each(|note| println!("{}: {note}", note.kind.name()));
+        STAY
     }
 
-    fn mode(&mut self, argument: &str) -> Result<()> {
-        if argument.is_empty() {
-            println!("mode is {}", self.settings.format.unwrap_or(Format::Table).name());
-            return Ok(());
+    fn mode(&mut self, name: &str) -> Done {
+        if name.is_empty() {
+            let names: Vec<_> = Format::ALL.iter().map(|(name, _)| *name).collect();
+            let mode = self.settings.format.unwrap_or(Format::Table).name();
+            println!("mode is {mode}, of {}", names.join(", "));
+            return STAY;
         }
-        self.settings.format = Some(Format::parse(argument)?);
-        Ok(())
+        let format = Format::parse(name)?;
+        self.settings.format = (format != Format::Table).then_some(format);
+        STAY
     }
 
-    fn set_output(&mut self, argument: &str) -> Result<()> {
-        let path = argument.trim_matches('\'');
-        if path.is_empty() {
-            self.output = None;
-            return Ok(());
+    fn rows(&mut self, count: &str) -> Done {
+        match count.parse() {
+            Ok(count) => self.settings.table.rows_max = count,
+            Err(_) if count.is_empty() => {
+                println!("{} rows are shown", self.settings.table.rows_max)
+            }
+            Err(_) => {
+                return Err(Error::usage(format!("not a count of rows: {count}")).hint(".rows 100"));
+            }
         }
-        Format::of_path(Path::new(path))?;
-        self.output = Some(path.into());
-        Ok(())
+        STAY
     }
 
-    fn watch(&self, argument: &str) -> Result<()> {
-        if argument.is_empty() {
+    fn watch(&self, sql: &str) -> Done {
+        if sql.is_empty() {
             return Err(
                 Error::usage("no statement given").hint(".watch SELECT count(*) FROM 'logs'")
             );
         }
-        watch(&self.session, argument, WATCH_EVERY, &self.settings, self.interrupt)
+        watch(&self.session, sql, WATCH_EVERY, &self.settings, self.interrupt)?;
+        STAY
     }
 
-    fn read(&mut self, argument: &str) -> Result<()> {
-        let path = argument.trim_matches('\'');
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::usage(format!("cannot read {path:?}: {error}")))?;
-        self.run_sql(&text);
-        Ok(())
+    fn edit(&self) -> Done {
+        let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok());
+        let editor = editor.unwrap_or_else(|| "vi".to_string());
+        let fail = |error: std::io::Error| Error::usage(format!("cannot edit: {error}"));
+        let mut file = tempfile::Builder::new().suffix(".sql").tempfile().map_err(fail)?;
+        file.write_all(self.last_sql.as_bytes()).map_err(fail)?;
+        let line = format!("{editor} {}", show_literal(&file.path().to_string_lossy()));
+        let status = crate::console::shell_command(&line).status().map_err(fail)?;
+        if !status.success() {
+            return Err(Error::usage(format!("{editor}: {status}")).hint("set EDITOR"));
+        }
+        let text = std::fs::read_to_string(file.path()).map_err(fail)?;
+        Ok(Some(Outcome::Edit(text.trim_end().to_string())))
+    }
+
+    fn read(&mut self, path: &str) -> Done {
+        let path = PathBuf::from(unquoted(path));
+        Ok(Some(self.run_file(&path)))
+    }
+
+    /// Runs a script up to its end, the first error, or where it leaves the shell.
+    pub(super) fn run_file(&mut self, path: &Path) -> Outcome {
+        let shown = path.display();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) if self.depth < DEPTH_MAX => text,
+            Ok(_) => {
+                let error = Error::usage(format!("{shown} reads itself"));
+                self.settings.report.error(&error, None);
+                return Outcome::Stay;
+            }
+            Err(error) => {
+                let error = Error::usage(format!("cannot read {shown}: {error}"));
+                self.settings.report.error(&error, None);
+                return Outcome::Stay;
+            }
+        };
+        self.depth += 1;
+        let mut last = Outcome::Stay;
+        for (line, item) in script::items(&text) {
+            match self.run_item(item) {
+                Some(Outcome::Stay) => {}
+                Some(outcome) => {
+                    last = outcome;
+                    break;
+                }
+                None => {
+                    self.settings.report.warn(&format!("stopped in {shown}, line {line}"));
+                    break;
+                }
+            }
+        }
+        self.depth -= 1;
+        last
+    }
+
+    fn set(&mut self, words: &str) -> Done {
+        let sql = match words.split_once(char::is_whitespace) {
+            _ if words.is_empty() => "SHOW ALL".to_string(),
+            None => format!("SHOW {words}"),
+            Some((name, value)) => {
+                let value = value.trim().trim_start_matches('=').trim().trim_matches('\'');
+                format!("SET {} = {}", name.trim_end_matches('='), show_literal(value))
+            }
+        };
+        Ok(self.run_sql(&sql).then_some(Outcome::Stay))
+    }
+
+    fn cd(&self, path: &str) -> Done {
+        let path = unquoted(path);
+        let folder = match (path.strip_prefix('~'), self.session.home()) {
+            (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
+            (_, Some(home)) if path.is_empty() => home,
+            _ => PathBuf::from(&path),
+        };
+        std::env::set_current_dir(&folder)
+            .map_err(|error| Error::usage(format!("cannot go to {}: {error}", folder.display())))?;
+        STAY
+    }
+
+    fn keys(&mut self, name: &str) -> Done {
+        self.edit_mode = match name {
+            "emacs" => EditMode::Emacs,
+            "vi" => EditMode::Vi,
+            "" => {
+                println!(
+                    "keys are {}",
+                    if self.edit_mode == EditMode::Vi { "vi" } else { "emacs" }
+                );
+                return STAY;
+            }
+            _ => return Err(Error::usage("keys are emacs or vi").hint(".keys vi")),
+        };
+        STAY
+    }
+
+    fn colors(&mut self, name: &str) -> Done {
+        let palette = match name {
+            "" => Some(Palette::of_terminal()),
+            name => Palette::of_name(name)?,
+        };
+        self.palette = palette;
+        self.settings.table.color = palette.is_some();
+        self.settings.report.color = palette.is_some();
+        STAY
     }
 }
 
-fn help() -> String {
-    let mut lines: Vec<String> = COMMANDS
-        .iter()
-        .map(|(name, arguments, what)| format!("{:<24} {what}", format!("{name} {arguments}")))
-        .collect();
-    lines.push("a statement ends with ; and may span lines; Ctrl-C stops it".to_string());
-    lines.join("\n")
+/// A path as it may be written, in quotes or without.
+fn unquoted(path: &str) -> String {
+    path.trim().trim_matches(['\'', '"']).to_string()
 }
+
+fn output(to: &str) -> Result<Output> {
+    if let Some(line) = to.strip_prefix('|') {
+        return Ok(Output::Command(line.trim().to_string()));
+    }
+    let path = PathBuf::from(unquoted(to));
+    if path.as_os_str().is_empty() {
+        return Ok(Output::Terminal);
+    }
+    if Picture::of_path(&path).is_none() {
+        Format::of_path(&path)?;
+    }
+    Ok(Output::File(path))
+}
+
+fn switch(name: &str, word: &str, is_on: &mut bool) -> Done {
+    match word {
+        "on" => *is_on = true,
+        "off" => *is_on = false,
+        "" => println!("{} is {}", &name[1..], if *is_on { "on" } else { "off" }),
+        _ => return Err(Error::usage(format!("{name} is on or off")).hint(format!("{name} on"))),
+    }
+    STAY
+}
+
+fn help(name: &str) -> Done {
+    let name = name.trim_start_matches('.');
+    if !name.is_empty() {
+        let dotted = format!(".{name}");
+        let command = commands().find(|command| command.name == dotted);
+        let Command { name, arguments, help, .. } = command.ok_or_else(|| unknown(&dotted))?;
+        println!("{name} {arguments}\n  {help}");
+        return STAY;
+    }
+    for (title, commands) in COMMANDS {
+        println!("{title}");
+        for Command { name, arguments, help, .. } in commands {
+            let call = format!("{name} {arguments}");
+            if call.len() > 26 {
+                println!("  {call}\n  {:<26} {help}", "");
+            } else {
+                println!("  {call:<26} {help}");
+            }
+        }
+    }
+    println!("Keys");
+    for (keys, help) in KEYS {
+        println!("  {keys:<26} {help}");
+    }
+    STAY
+}
+
+const KEYS: [(&str, &str); 7] = [
+    ("Enter", "runs what ends with ; and goes to the next line else"),
+    ("Tab", "completes paths, columns, values of partitions, functions, keywords"),
+    ("Up, Down", "move within the statement, then through the history"),
+    ("Ctrl-R", "searches the history"),
+    ("Ctrl-C", "stops what runs, or clears the line"),
+    ("Ctrl-L", "clears the screen"),
+    ("Ctrl-D", "leaves"),
+];
 
 fn unknown(name: &str) -> Error {
-    let nearest = COMMANDS
-        .iter()
-        .map(|(known, ..)| *known)
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let error = Error::usage(format!("no command named {name}"));
-    match nearest {
-        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => {
-            error.hint(format!("did you mean {nearest}?"))
-        }
-        _ => error.hint(".help lists all commands"),
+    match nearest(name, names()) {
+        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
+        None => error.hint(".help lists all commands"),
     }
 }

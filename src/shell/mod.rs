@@ -1,27 +1,45 @@
 //! The shell: lines in, statements and dot-commands out, until the user leaves.
 //!
-//! Ctrl-C stops what runs, or clears the line; Ctrl-D leaves. History lives in the XDG state folder.
+//! Ctrl-C stops what runs, or clears the line; Ctrl-D leaves. History lives in the XDG state folder,
+//! what runs at the start in the XDG config folder.
 #![expect(clippy::print_stdout, reason = "the shell talks to its user")]
 
 mod command;
 mod complete;
+mod highlight;
 mod input;
+mod pieces;
+mod script;
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
+use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{CompletionType, Config, Editor};
+use rustyline::{CompletionType, Config, EditMode, Editor};
 
 use self::command::Outcome;
 use self::complete::Completion;
+use self::highlight::Palette;
 use self::input::Statements;
-use crate::console::{Failure, Interrupt, Job, Settings};
+use crate::console::{Destination, Failure, Interrupt, Job, Kept, Screen, Settings};
 use crate::engine::{Engine, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::notes::Note;
 
-const PROMPT: &str = "swath> ";
 const HISTORY_LEN_MAX: usize = 10_000;
+/// The table of the last result.
+const LAST: &str = "_";
+
+/// Where the shell keeps its things.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// What was typed.
+    pub history: Option<PathBuf>,
+    /// Statements and dot-commands that run at the start.
+    pub rc: Option<PathBuf>,
+}
 
 /// Runs the shell until its user leaves.
 ///
@@ -31,9 +49,9 @@ pub fn run(
     engine: &Engine,
     settings: Settings,
     interrupt: &Interrupt,
-    history: Option<PathBuf>,
+    files: &Files,
 ) -> Result<()> {
-    let mut shell = Shell { session: engine.session(), settings, interrupt, output: None };
+    let mut shell = Shell::new(engine.session(), settings, interrupt);
     interrupt.stay();
     let terminal = |error: ReadlineError| {
         Error::new(ErrorKind::Usage, format!("cannot use the terminal: {error}"))
@@ -47,9 +65,11 @@ pub fn run(
         .build();
     let mut editor: Editor<Statements, DefaultHistory> =
         Editor::with_config(config).map_err(terminal)?;
-    let completion = Completion::new(shell.session.clone(), command::names());
-    editor.set_helper(Some(Statements(completion)));
-    if let Some(path) = &history {
+    if shell.settings.table.color {
+        shell.palette = Some(Palette::of_terminal());
+    }
+    editor.set_helper(Some(Statements::new(Completion::new(shell.session.clone()))));
+    if let Some(path) = &files.history {
         // No history yet is no error.
         let _ = editor.load_history(path);
     }
@@ -57,33 +77,50 @@ pub fn run(
         "swath {}: SQL over files. .help for help, Ctrl-D to leave.",
         env!("CARGO_PKG_VERSION")
     );
+    let mut outcome = match &files.rc {
+        Some(rc) if rc.exists() => shell.run_file(rc),
+        _ => Outcome::Stay,
+    };
     loop {
-        match editor.readline(PROMPT) {
+        editor.set_edit_mode(shell.edit_mode);
+        if let Some(helper) = editor.helper_mut() {
+            helper.palette = shell.palette;
+        }
+        let initial = match std::mem::replace(&mut outcome, Outcome::Stay) {
+            Outcome::Leave => break,
+            Outcome::Edit(text) => text,
+            Outcome::Stay => String::new(),
+        };
+        match editor.readline_with_initial(&prompt(), (&initial, "")) {
             Ok(line) => {
                 if line.trim().is_empty() {
                     continue;
                 }
                 let _ = editor.add_history_entry(line.trim());
-                if shell.take(&line) == Outcome::Leave {
-                    break;
-                }
+                outcome = shell.take(&line);
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(terminal(error)),
         }
     }
-    if let Some(path) = &history {
+    if let Some(path) = &files.history {
         save_history(&mut editor, path, &shell);
     }
     Ok(())
 }
 
-fn save_history(
-    editor: &mut Editor<Statements, DefaultHistory>,
-    path: &std::path::Path,
-    shell: &Shell<'_>,
-) {
+/// The prompt says where relative paths begin.
+fn prompt() -> String {
+    let here = std::env::current_dir().ok();
+    let name = here.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    match name {
+        Some(name) if !name.contains(char::is_control) => format!("{name} swath> "),
+        _ => "swath> ".to_string(),
+    }
+}
+
+fn save_history(editor: &mut Editor<Statements, DefaultHistory>, path: &Path, shell: &Shell<'_>) {
     if let Some(folder) = path.parent() {
         let _ = std::fs::create_dir_all(folder);
     }
@@ -97,43 +134,123 @@ struct Shell<'a> {
     session: Session,
     settings: Settings,
     interrupt: &'a Interrupt,
-    /// Where answers go instead of the terminal.
-    output: Option<PathBuf>,
+    output: Output,
+    /// Where the next answer goes, if not to `output`.
+    once: Option<Output>,
+    has_pager: bool,
+    palette: Option<Palette>,
+    edit_mode: EditMode,
+    /// The rows of the last result.
+    kept: RefCell<Kept>,
+    /// The notes of the last statement.
+    notes: Vec<Note>,
+    /// The last text of SQL.
+    last_sql: String,
+    /// How many scripts run within each other.
+    depth: usize,
 }
 
-impl Shell<'_> {
-    /// Runs a line: a dot-command, or statements.
-    fn take(&mut self, line: &str) -> Outcome {
-        let line = line.trim();
-        if line.starts_with('.') {
-            return self.command(line);
+/// Where answers go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Output {
+    Terminal,
+    File(PathBuf),
+    Command(String),
+}
+
+impl<'a> Shell<'a> {
+    fn new(session: Session, settings: Settings, interrupt: &'a Interrupt) -> Self {
+        Shell {
+            session,
+            settings,
+            interrupt,
+            output: Output::Terminal,
+            once: None,
+            has_pager: true,
+            palette: None,
+            edit_mode: EditMode::Emacs,
+            kept: RefCell::default(),
+            notes: Vec::new(),
+            last_sql: String::new(),
+            depth: 0,
         }
-        self.run_sql(line);
-        Outcome::Stay
     }
 
-    fn run_sql(&self, text: &str) {
+    /// Runs a line: a dot-command, or statements. Shows the error if it fails.
+    fn take(&mut self, line: &str) -> Outcome {
+        self.run_item(line).unwrap_or(Outcome::Stay)
+    }
+
+    /// [`Shell::take`]; None after an error.
+    fn run_item(&mut self, line: &str) -> Option<Outcome> {
+        let line = line.trim();
+        if line.starts_with('.') {
+            return match self.command(line) {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    self.settings.report.error(&error, None);
+                    None
+                }
+            };
+        }
+        self.last_sql = line.to_string();
+        self.run_sql(line).then_some(Outcome::Stay)
+    }
+
+    /// Runs statements; whether all went well.
+    fn run_sql(&mut self, text: &str) -> bool {
+        let output = self.once.take().unwrap_or_else(|| self.output.clone());
+        self.run_sql_to(text, &output)
+    }
+
+    fn run_sql_to(&mut self, text: &str, output: &Output) -> bool {
         let statements = match self.session.parse(text) {
             Ok(statements) => statements,
-            Err(error) => return self.settings.report.error(&error, Some(text)),
+            Err(error) => {
+                self.settings.report.error(&error, Some(text));
+                return false;
+            }
         };
         for statement in statements {
+            let destination = match output {
+                Output::Terminal => match Screen::of_terminal().filter(|_| self.has_pager) {
+                    Some(screen) if self.settings.table.width.is_some() => {
+                        Destination::Screen(screen)
+                    }
+                    _ => Destination::Stdout,
+                },
+                Output::File(path) => Destination::File(path),
+                Output::Command(line) => Destination::Command(line),
+            };
             let job = Job {
                 session: &self.session,
                 params: &self.settings.params,
-                output: self.output.as_deref(),
-                format: self.settings.format.filter(|_| self.output.is_none()),
+                destination,
+                format: self.settings.format.filter(|_| !matches!(output, Output::File(_))),
                 table: self.settings.table.clone(),
                 stage_page: None,
+                kept: Some(&self.kept),
             };
-            match job.run(&statement, &self.settings.report, self.interrupt) {
-                Ok(_) => {}
-                Err(Failure::ClosedPipe) => return,
+            let result = job.run(&statement, &self.settings.report, self.interrupt);
+            match result {
+                Ok(ran) => self.notes = ran.notes.list(),
+                Err(Failure::ClosedPipe) => return true,
                 Err(Failure::Error(error)) => {
                     self.settings.report.error(&error, Some(text));
-                    return;
+                    return false;
                 }
             }
+            self.name_last_result();
+        }
+        true
+    }
+
+    /// Makes the last result a table, so that `FROM _` reads it.
+    fn name_last_result(&self) {
+        self.session.deregister(LAST);
+        if let Some(batches) = self.kept.borrow().table() {
+            // A result that cannot be a table is none.
+            let _ = self.session.register_batches(LAST, batches);
         }
     }
 }

@@ -1,0 +1,212 @@
+//! What DataFusion says when something fails, as one of our errors.
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use super::{Error, ErrorKind, Place, nearest};
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        if let Some(own) = find_own(&error) {
+            return own;
+        }
+        let root = error.find_root();
+        let text = first_paragraph(&root.strip_backtrace());
+        let place = error
+            .diagnostic()
+            .and_then(|diagnostic| diagnostic.span)
+            .map(|span| Place::Sql { line: span.start.line, column: span.start.column });
+        let own = match root {
+            DataFusionError::ResourcesExhausted(_) => memory_limit(&text),
+            DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+                SchemaError::FieldNotFound { field, valid_fields } => {
+                    no_column(&field.name, valid_fields.iter().map(|field| field.name.as_str()))
+                }
+                _ => Error::sql(lower_first(trim_prefixes(&text))),
+            },
+            DataFusionError::ArrowError(..)
+            | DataFusionError::ParquetError(_)
+            | DataFusionError::IoError(_)
+            | DataFusionError::ObjectStore(_)
+            | DataFusionError::Execution(_) => Error::data(lower_first(trim_prefixes(&text))),
+            DataFusionError::Internal(_) => {
+                Error::new(ErrorKind::Internal, lower_first(trim_prefixes(&text)))
+                    .hint("this is a mistake in swath or DataFusion: please report it")
+            }
+            _ => {
+                said_plainly(&text).unwrap_or_else(|| Error::sql(lower_first(trim_prefixes(&text))))
+            }
+        };
+        match place {
+            Some(place) if own.0.place.is_none() => own.at(place),
+            _ => own,
+        }
+    }
+}
+
+/// What the planner says most often, as one would say it.
+fn said_plainly(text: &str) -> Option<Error> {
+    let text = trim_prefixes(text);
+    let between = |before: &str, after: &str| {
+        let (_, rest) = text.split_once(before)?;
+        Some(rest.split_once(after)?.0)
+    };
+    if let Some(name) = between("table 'datafusion.public.", "' not found") {
+        let hint = format!("a file or folder is written in quotes: FROM '{name}'");
+        return Some(Error::sql(format!("no table or view named {name}")).hint(hint));
+    }
+    if let Some(name) = between("Invalid function '", "'") {
+        let error = Error::sql(format!("no function named {name}"));
+        return Some(match between("Did you mean '", "'") {
+            Some(near) if nearest(name, [near]).is_some() => {
+                error.hint(format!("did you mean {near}?"))
+            }
+            _ => error,
+        });
+    }
+    if let Some(name) = between("able function '", "' not found") {
+        return Some(no_table_function(name));
+    }
+    if let Some(name) = between("column \"", "\" must appear in the GROUP BY clause") {
+        return Some(
+            Error::sql(format!("`{name}` is neither grouped by nor in an aggregate"))
+                .hint("GROUP BY ALL groups by all that is not aggregated"),
+        );
+    }
+    if let Some(name) = between("Config value \"", "\" not found") {
+        return Some(no_setting(name));
+    }
+    if text.ends_with("is not a variable which can be viewed with 'SHOW'") {
+        return Some(no_setting(between("'", "'")?));
+    }
+    let function = between("Function '", "'").or_else(|| between("function '", "'"))?;
+    if let (Some(wanted), Some((_, rest))) =
+        (between("' expects ", " arguments but"), text.split_once("but received "))
+    {
+        let given: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        return Some(Error::sql(format!("`{function}` takes {wanted} arguments, not {given}")));
+    }
+    if text.contains("failed to match any signature") {
+        let mut wanted: Vec<&str> = text.split("' requires ").skip(1).collect();
+        wanted.iter_mut().for_each(|rest| *rest = rest.split([',', ' ']).next().unwrap_or(rest));
+        wanted.dedup();
+        let given = between("but received ", " (").or_else(|| between("but received ", ","))?;
+        let wanted = wanted.join(", ");
+        return Some(Error::sql(format!("`{function}` takes {wanted}, not {given}")));
+    }
+    None
+}
+
+fn no_setting(name: &str) -> Error {
+    Error::sql(format!("no setting named {name}")).hint("SHOW ALL lists the settings")
+}
+
+fn no_table_function(name: &str) -> Error {
+    /// What reads or is about files.
+    const NAMES: [&str; 11] = [
+        "read_csv",
+        "read_json",
+        "read_parquet",
+        "read_arrow",
+        "sniff",
+        "check",
+        "rejects",
+        "files",
+        "partitions",
+        "parquet_metadata",
+        "generate_series",
+    ];
+    let error = Error::sql(format!("no table function named {name}"));
+    match nearest(name, NAMES) {
+        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
+        None => error.hint(format!("there are {}", NAMES.join(", "))),
+    }
+}
+
+/// Looks for an error of ours anywhere in the chain of causes.
+fn find_own(error: &DataFusionError) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(own) = current.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        if let Some(DataFusionError::Shared(inner)) = current.downcast_ref::<DataFusionError>() {
+            return find_own(inner);
+        }
+        if let Some(io) = current.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+        {
+            cause = Some(inner);
+            continue;
+        }
+        cause = current.source();
+    }
+    None
+}
+
+fn memory_limit(text: &str) -> Error {
+    let text = text.trim_start_matches("Resources exhausted: ");
+    // One line: who holds how much follows in a list.
+    let text: Vec<&str> = text.lines().map(str::trim).collect();
+    let text = lower_first(&text.join(" "));
+    Error::new(ErrorKind::Limit, format!("the memory limit is reached: {text}"))
+        .hint("give it more with --memory 8GB, or a place to spill with --spill-dir DIR")
+}
+
+/// A column that is not there, with the nearest one that is.
+fn no_column<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> Error {
+    const NAMES_SHOWN_MAX: usize = 12;
+    let valid: Vec<&str> = valid.collect();
+    let error = Error::sql(format!("no column named `{name}`"));
+    match nearest(name, valid.iter().copied()) {
+        Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+        None if valid.is_empty() => error,
+        None => {
+            let more = if valid.len() > NAMES_SHOWN_MAX { ", ..." } else { "" };
+            let shown = &valid[..valid.len().min(NAMES_SHOWN_MAX)];
+            error.hint(format!("the columns are {}{more}", shown.join(", ")))
+        }
+    }
+}
+
+/// Cuts what DataFusion appends after its message (backtraces, "this was likely caused by").
+fn first_paragraph(text: &str) -> String {
+    let text = text.split("\nbacktrace:").next().unwrap_or(text);
+    let text = text.split(".\nThis issue was likely caused by").next().unwrap_or(text);
+    text.trim_end().to_string()
+}
+
+/// Drops the class names that DataFusion puts in front of its messages.
+fn trim_prefixes(text: &str) -> &str {
+    const PREFIXES: [&str; 13] = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Parquet error: ",
+        "Optimizer rule failed: ",
+        "Compute error: ",
+        "External error: ",
+        "Invalid argument error: ",
+        "IO error: ",
+        "Object Store error: ",
+        "Internal error: ",
+    ];
+    let mut text = text;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest;
+    }
+    text
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        // `SUM(...)`, `CSV` and the like keep their capitals.
+        (Some(first), second) if second.is_none_or(|second| !second.is_uppercase()) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_string(),
+    }
+}
