@@ -74,6 +74,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     pub(super) timeout: Option<String>,
 
+    /// Refuses statements that would read more than this from files, as in 10GB
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_scan_bytes: Option<String>,
+
     /// Folder for what does not fit into memory [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(super) spill_dir: Option<PathBuf>,

@@ -124,6 +124,9 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
     if let Some(timeout) = &args.timeout {
         builder = builder.timeout(crate::units::parse_duration(timeout)?);
     }
+    if let Some(size) = &args.max_scan_bytes {
+        builder = builder.max_scan_bytes(size)?;
+    }
     if !args.allowed_dirs.is_empty() {
         builder = builder.roots(&args.allowed_dirs)?;
     }

@@ -64,7 +64,7 @@ pub(super) fn task(words: &[String]) -> Result<Option<Task>> {
         ("schema", [_, ..]) => statements("DESCRIBE SELECT * FROM {}"),
         ("head", [_, ..]) => statements("SELECT * FROM {} LIMIT 10"),
         ("summarize", [_, ..]) => statements("SUMMARIZE SELECT * FROM {}"),
-        ("files", [_, ..]) => statements("SELECT * FROM files({})"),
+        ("files", [_, ..]) => statements(crate::console::FILES_SQL),
         ("sniff", [_, ..]) => {
             Task::Statements { texts: about("SELECT * FROM sniff({})"), format: Some(Format::Line) }
         }

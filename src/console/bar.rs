@@ -3,12 +3,15 @@
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::Handle;
 
 /// Statements that are faster show nothing.
 const SILENT: Duration = Duration::from_secs(1);
+const PLAN_EVERY: Duration = Duration::from_millis(20);
+/// What is announced before it is read.
+const LARGE_LEN_BYTES: u64 = 1_000_000_000;
 const BAR_EVERY: Duration = Duration::from_millis(200);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
@@ -56,11 +59,27 @@ impl Drop for Bar {
 }
 
 fn show(form: ProgressForm, handle: &Handle, stopped: &Receiver<()>) {
-    let mut wait = SILENT;
+    let every = if form == ProgressForm::Json { JSON_EVERY } else { BAR_EVERY };
+    let started = Instant::now();
     let mut is_drawn = false;
-    while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-        wait = if form == ProgressForm::Json { JSON_EVERY } else { BAR_EVERY };
+    let mut is_announced = false;
+    loop {
+        // Until there is a plan, one looks after it: a large scan is announced at once.
+        let is_silent = started.elapsed() < SILENT;
+        let wait = if is_silent && !is_announced { PLAN_EVERY } else { every };
+        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
         let Some(progress) = handle.progress() else { continue };
+        if !is_announced {
+            is_announced = true;
+            if matches!(form, ProgressForm::Bar(_)) && progress.bytes_total >= LARGE_LEN_BYTES {
+                write_stderr(&format!("reading {}\n", progress.scan()));
+            }
+        }
+        if started.elapsed() < SILENT {
+            continue;
+        }
         match form {
             ProgressForm::Json => {
                 if let Ok(line) = serde_json::to_string(&progress) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -59,6 +59,8 @@ pub struct Ran {
     pub row_count: u64,
     /// What there is to be known about it.
     pub notes: Notes,
+    /// How long it took up to its last row; looking at it in a pager does not count.
+    pub elapsed: Duration,
 }
 
 /// Why a statement did not end well.
@@ -90,7 +92,7 @@ impl Job<'_> {
         let started = Instant::now();
         let handle = interrupt.start();
         let bar = Bar::start(report.progress, &handle);
-        let result = self.answer(statement, &handle, bar);
+        let result = self.answer(statement, &handle, bar, started);
         interrupt.end();
         if let (Err(_), Some(kept)) = (&result, self.kept) {
             kept.borrow_mut().forget();
@@ -104,11 +106,17 @@ impl Job<'_> {
             let page = stage_page(&statement.to_string(), &stages);
             std::fs::write(path, page).map_err(|error| Error::cannot_write(path, &error))?;
         }
-        report.statement(&ran.notes, ran.row_count, started.elapsed());
+        report.statement(&ran.notes, ran.row_count, ran.elapsed);
         Ok(ran)
     }
 
-    fn answer(&self, statement: &Statement, handle: &Handle, bar: Bar) -> Result<Ran, Failure> {
+    fn answer(
+        &self,
+        statement: &Statement,
+        handle: &Handle,
+        bar: Bar,
+        started: Instant,
+    ) -> Result<Ran, Failure> {
         let answer = self.session.run(statement, self.params, handle)?;
         let is_shown = match self.destination {
             Destination::Stdout => io::stdout().is_terminal(),
@@ -118,30 +126,31 @@ impl Job<'_> {
         // Rows and bar do not mix.
         let _bar = (!is_shown).then_some(bar);
         let notes = answer.notes().clone();
-        let row_count = match answer.kind() {
+        let timed = |row_count| (row_count, started.elapsed());
+        let (row_count, elapsed) = match answer.kind() {
             AnswerKind::Done => {
                 answer.collect_all()?;
-                0
+                timed(0)
             }
             AnswerKind::Text if !matches!(self.destination, Destination::File(_)) => {
                 let answer = answer.collect_all()?;
                 let text = answer.to_string();
                 self.with_output(|mut out| {
-                    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed_write)
-                })?;
-                answer.row_count() as u64
+                    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                    written.map_err(failed_write).map(|()| timed(answer.row_count() as u64))
+                })?
             }
             _ => {
                 if let Some(kept) = self.kept {
                     kept.borrow_mut().start(answer.schema());
                 }
                 match self.destination {
-                    Destination::File(path) => self.to_file(answer, path)?,
-                    _ => self.with_output(|out| self.to_output(answer, out))?,
+                    Destination::File(path) => timed(self.to_file(answer, path)?),
+                    _ => self.with_output(|out| self.to_output(answer, out).map(timed))?,
                 }
             }
         };
-        Ok(Ran { row_count, notes })
+        Ok(Ran { row_count, notes, elapsed })
     }
 
     /// Runs work that writes to the destination, which is no file.
@@ -171,7 +180,7 @@ impl Job<'_> {
                 }
             }
             Destination::Screen(screen) => {
-                let mut paged = Paged::new(screen);
+                let mut paged = Paged::new(screen, true);
                 let result = work(Box::new(&mut paged))?;
                 paged.finish().map_err(failed_write)?;
                 Ok(result)
@@ -196,8 +205,23 @@ impl Job<'_> {
                 .into());
         }
         let schema = std::sync::Arc::clone(answer.schema());
-        let writer = format.writer(out, &schema, &self.table, false);
+        let table = match self.destination {
+            Destination::Command(_) => self.whole_table(),
+            _ => self.table.clone(),
+        };
+        let writer = format.writer(out, &schema, &table, false);
         self.write_rows(writer.map_err(failed_write)?, answer)
+    }
+
+    /// How a table looks that nobody sees on this terminal.
+    fn whole_table(&self) -> TableOptions {
+        TableOptions {
+            rows_max: usize::MAX,
+            width: None,
+            color: false,
+            upright: false,
+            ..self.table.clone()
+        }
     }
 
     fn to_file(&self, answer: AnswerStream, path: &Path) -> Result<u64, Failure> {
@@ -212,13 +236,7 @@ impl Job<'_> {
         };
         let file = OutputFile::create(path)?;
         let schema = std::sync::Arc::clone(answer.schema());
-        let table = TableOptions {
-            rows_max: usize::MAX,
-            width: None,
-            color: false,
-            upright: false,
-            ..self.table.clone()
-        };
+        let table = self.whole_table();
         let fail = |error: io::Error| Failure::Error(Error::cannot_write(path, &error));
         let writer = format.writer(Box::new(file.handle()), &schema, &table, true).map_err(fail)?;
         let row_count = match self.write_rows(writer, answer) {
@@ -277,7 +295,7 @@ pub fn show_rows(
     };
     let written = match screen {
         Some(screen) if !format.is_binary() => {
-            let mut paged = Paged::new(screen);
+            let mut paged = Paged::new(screen, false);
             write(Box::new(&mut paged)).and_then(|()| paged.finish())
         }
         _ => write(Box::new(io::stdout())),

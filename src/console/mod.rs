@@ -25,6 +25,9 @@ pub use self::watch::watch;
 use crate::engine::Params;
 use crate::output::{Format, TableOptions};
 
+/// What is shown of files at first sight; `{}` is the location.
+pub const FILES_SQL: &str = "SELECT file, bytes, rows, format, modified, problem FROM files({})";
+
 /// What flags and terminal say about showing answers.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -28,6 +28,8 @@ impl Screen {
 /// Prints what fits on a screen, and pages what does not.
 pub(super) struct Paged {
     screen: Screen,
+    /// Whether long lines may be wrapped.
+    wraps: bool,
     held: Vec<u8>,
     line_count: usize,
     /// Characters in the last line so far; bytes of one character count once.
@@ -44,9 +46,9 @@ enum Shown {
 }
 
 impl Paged {
-    pub(super) fn new(screen: Screen) -> Self {
+    pub(super) fn new(screen: Screen, wraps: bool) -> Self {
         let (held, shown_by) = (Vec::new(), Shown::Undecided);
-        Paged { screen, held, line_count: 0, line_len: 0, shown_by }
+        Paged { screen, wraps, held, line_count: 0, line_len: 0, shown_by }
     }
 
     /// Whether more was written than the screen has room for beside the prompt and a summary.
@@ -65,7 +67,7 @@ impl Paged {
             // Colours take a few bytes and no room.
             is_too_wide |= self.line_len > self.screen.width + 16;
         }
-        is_too_wide || self.line_count + 3 > self.screen.height
+        is_too_wide && !self.wraps || self.line_count + 3 > self.screen.height
     }
 
     /// Shows what is left and waits until the user has seen it.
@@ -162,8 +164,9 @@ mod tests {
 
     #[test]
     fn what_fits_is_not_paged() {
-        let is_too_large =
-            |text: &str| Paged::new(Screen { width: 10, height: 10 }).is_too_large(text.as_bytes());
+        let is_too_large = |text: &str| {
+            Paged::new(Screen { width: 10, height: 10 }, false).is_too_large(text.as_bytes())
+        };
         assert!(!is_too_large("1\n2\n3\n4\n5\n6\n7\n"));
         assert!(is_too_large("1\n2\n3\n4\n5\n6\n7\n8\n"));
         assert!(!is_too_large(&"ä".repeat(26)));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampSecondArray, UInt64Array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::error::ArrowError;
@@ -23,20 +23,21 @@ use crate::formats::parquet::ParquetLayout;
 pub fn files_table(dataset: &Dataset) -> Result<RecordBatch, ArrowError> {
     let files = &dataset.files;
     let layout = |file: &DatasetFile| file.layout.clone().ok();
-    let modified =
-        files.iter().map(|file| i64::try_from(file.source.identity.modified_ns / 1000).ok());
+    let modified = files
+        .iter()
+        .map(|file| i64::try_from(file.source.identity.modified_ns / 1_000_000_000).ok());
     RecordBatch::try_from_iter_with_nullable([
         ("file", texts(files, |file| Some(file.source.name.clone())), false),
+        ("bytes", numbers(files, |file| Some(file.source.identity.len)), true),
+        ("rows", numbers(files, known_rows), true),
         ("format", texts(files, |file| Some(layout(file)?.format.to_string())), true),
+        ("modified", Arc::new(modified.collect::<TimestampSecondArray>()), true),
         (
             "compression",
             texts(files, |file| Some(format!("{:?}", layout(file)?.compression).to_lowercase())),
             true,
         ),
-        ("bytes", numbers(files, |file| Some(file.source.identity.len)), true),
-        ("rows", numbers(files, known_rows), true),
         ("columns", numbers(files, |file| Some(layout(file)?.columns.len() as u64)), true),
-        ("modified", Arc::new(modified.collect::<TimestampMicrosecondArray>()), true),
         ("partition", texts(files, |file| partition_of(dataset, file)), true),
         (
             "problem",

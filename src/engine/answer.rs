@@ -81,6 +81,7 @@ impl Handle {
         let running = running.as_ref()?;
         let graph = crate::plan::stage::split(&running.plan, true);
         let measured = || graph.stages.iter().filter_map(|stage| stage.measured.as_ref());
+        let scans = || graph.stages.iter().flat_map(|stage| &stage.scans);
         let counts = running.notes.counts();
         Some(Progress {
             seconds: running.started.elapsed().as_secs_f64(),
@@ -95,12 +96,10 @@ impl Handle {
             task_count: graph.task_count(),
             rows_read: counts.rows_read.load(Ordering::Relaxed),
             bytes_read: counts.bytes_passed.load(Ordering::Relaxed),
-            bytes_total: graph
-                .stages
-                .iter()
-                .flat_map(|stage| &stage.scans)
-                .map(|scan| scan.len_bytes)
-                .sum(),
+            bytes_total: scans().map(|scan| scan.len_bytes).sum(),
+            file_count: scans().map(|scan| scan.file_count as u64).sum(),
+            partition_count: counts.partitions_read.load(Ordering::Relaxed),
+            partition_total: counts.partitions_total.load(Ordering::Relaxed),
             memory_bytes: running.memory.reserved() as u64,
             spilled_bytes: measured().map(|measured| measured.spilled_bytes).sum(),
         })

@@ -111,6 +111,7 @@ pub struct EngineBuilder {
     pub(super) cache: Option<Cache>,
     pub(super) fragments: Option<Fragments>,
     pub(super) reuse: bool,
+    pub(super) max_scan_bytes: Option<u64>,
 }
 
 impl EngineBuilder {
@@ -149,6 +150,15 @@ impl EngineBuilder {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// Refuses statements that would read more than this from files, as in `"10GB"`, before they run.
+    ///
+    /// # Errors
+    /// When the text is no size.
+    pub fn max_scan_bytes(mut self, size: &str) -> Result<Self> {
+        self.max_scan_bytes = Some(crate::units::parse_bytes(size)? as u64);
+        Ok(self)
     }
 
     /// Says what `~` stands for in locations; the library never reads HOME.

@@ -261,10 +261,10 @@ impl Session {
             }
         }
         let shared = Arc::clone(&self.shared);
-        // What `check` finds is its answer, not something to note beside it.
+        // What is found out about files is the answer, not something to note beside it.
         let notes = match source.purpose {
-            Purpose::Check => Notes::default(),
-            _ => run.notes.clone(),
+            Purpose::Read | Purpose::Rejects => run.notes.clone(),
+            _ => Notes::default(),
         };
         if matches!(source.purpose, Purpose::Rejects | Purpose::Check) {
             source.options.format.csv.on_error = OnError::Reject;
@@ -340,6 +340,7 @@ impl Session {
         let physical = self.physical(state, &logical, run).await?;
         drop(running);
         if analyze {
+            self.check_scan(&physical)?;
             let mut batches =
                 execute_stream(Arc::clone(&physical), self.shared.context.task_ctx())?;
             while let Some(batch) = batches.next().await {

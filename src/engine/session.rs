@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Documentation, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Query;
@@ -46,6 +46,7 @@ use crate::plan;
 use crate::plan::bind::Source;
 use crate::plan::macros::Macros;
 use crate::plan::parse::{ExplainView, Parsed};
+use crate::units::{show_bytes, show_counted};
 
 /// Batches that may wait for a slow reader.
 const BATCHES_WAITING_MAX: usize = 4;
@@ -400,6 +401,7 @@ impl Session {
             let _ = sender.try_send(Message::End);
             return Ok(answer(planned.schema, planned.kind));
         };
+        self.check_scan(&physical)?;
         let context = self.shared.context.task_ctx();
         run.cancel.watch(Some(Running {
             plan: Arc::clone(&physical),
@@ -427,6 +429,27 @@ impl Session {
         let pump = pump(first, batches, sender, run.clone(), engine);
         drop(self.shared.engine.spawn(pump));
         Ok(answer(planned.schema, planned.kind))
+    }
+
+    /// Refuses a plan that would read more from files than is allowed.
+    pub(super) fn check_scan(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        let state = self.shared.context.state();
+        let settings = state.config().options().extensions.get::<Settings>();
+        let Some(max) = settings.and_then(|settings| settings.max_scan_bytes) else {
+            return Ok(());
+        };
+        let graph = plan::stage::split(plan, false);
+        let scans = || graph.stages.iter().flat_map(|stage| &stage.scans);
+        let len_bytes: u64 = scans().map(|scan| scan.len_bytes).sum();
+        if len_bytes <= max {
+            return Ok(());
+        }
+        let file_count: usize = scans().map(|scan| scan.file_count).sum();
+        let (len, max) = (show_bytes(len_bytes), show_bytes(max));
+        let files = show_counted(file_count as u64, "file");
+        let message = format!("the statement would read {len} in {files}, and {max} is allowed");
+        Err(Error::new(ErrorKind::Limit, message)
+            .hint("filter on a partition key, or allow more: --max-scan-bytes 10GB"))
     }
 
     /// Names of tables and views, sorted.
@@ -526,8 +549,11 @@ fn state(engine: &Inner) -> SessionState {
     if let Some(rows) = engine.options.batch_rows {
         config = config.with_batch_size(rows);
     }
-    config = config
-        .with_option_extension(Settings { reuse: engine.options.reuse, ..Settings::default() });
+    config = config.with_option_extension(Settings {
+        reuse: engine.options.reuse,
+        max_scan_bytes: engine.options.max_scan_bytes,
+        ..Settings::default()
+    });
     let options = config.options_mut();
     // Decimal literals are exact.
     options.sql_parser.parse_float_as_decimal = true;
@@ -562,6 +588,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
     rules.insert(position, Arc::new(plan::rules::doubles_stay::DoublesStay));
+    rules.push(Arc::new(plan::rules::one_zero::OneZero));
     rules.push(Arc::new(plan::rules::checked_arithmetic::CheckedArithmetic));
     rules
 }

@@ -15,13 +15,18 @@ pub(super) struct Settings {
     pub(super) reuse: bool,
     /// How long planning a statement may take.
     pub(super) planning_limit: Duration,
+    /// What a statement may read from files.
+    pub(super) max_scan_bytes: Option<u64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { reuse: false, planning_limit: super::clock::LIMIT_DEFAULT }
+        let planning_limit = super::clock::LIMIT_DEFAULT;
+        Settings { reuse: false, planning_limit, max_scan_bytes: None }
     }
 }
+
+const NAMES: [&str; 3] = ["swath.reuse", "swath.planning_limit", "swath.max_scan_bytes"];
 
 impl ConfigExtension for Settings {
     const PREFIX: &'static str = "swath";
@@ -52,10 +57,15 @@ impl ExtensionOptions for Settings {
                 Ok(limit) => self.planning_limit = limit,
                 Err(error) => return fail(error),
             },
+            ("max_scan_bytes", "off" | "none") => self.max_scan_bytes = None,
+            ("max_scan_bytes", text) => match crate::units::parse_bytes(text) {
+                Ok(len) => self.max_scan_bytes = Some(len as u64),
+                Err(error) => return fail(error),
+            },
             _ => {
                 return fail(
                     Error::sql(format!("no setting named swath.{key}"))
-                        .hint("there are swath.reuse and swath.planning_limit"),
+                        .hint(format!("there are {}", NAMES.join(", "))),
                 );
             }
         }
@@ -63,19 +73,22 @@ impl ExtensionOptions for Settings {
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
-        let reuse = if self.reuse { "on" } else { "off" };
+        let reuse = if self.reuse { "on" } else { "off" }.to_string();
         let planning_limit = format!("{}ms", self.planning_limit.as_millis());
-        vec![
-            ConfigEntry {
-                key: "swath.reuse".into(),
-                value: Some(reuse.into()),
-                description: "whether partial aggregates of files are kept and used again",
-            },
-            ConfigEntry {
-                key: "swath.planning_limit".into(),
-                value: Some(planning_limit),
-                description: "how long planning a statement may take",
-            },
-        ]
+        let max_scan_bytes = self.max_scan_bytes.map_or("off".to_string(), |len| len.to_string());
+        let descriptions = [
+            "whether partial aggregates of files are kept and used again",
+            "how long planning a statement may take",
+            "what a statement may read from files at most",
+        ];
+        let values = [reuse, planning_limit, max_scan_bytes];
+        let entries = NAMES.into_iter().zip(values).zip(descriptions);
+        entries
+            .map(|((key, value), description)| ConfigEntry {
+                key: key.to_string(),
+                value: Some(value),
+                description,
+            })
+            .collect()
     }
 }

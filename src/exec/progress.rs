@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::units::{show_bytes, show_count, show_seconds};
+use crate::units::{show_bytes, show_count, show_counted, show_seconds};
 
 const BAR_LEN: usize = 24;
 
@@ -29,6 +29,12 @@ pub struct Progress {
     pub bytes_read: u64,
     /// Bytes of files that are to be read.
     pub bytes_total: u64,
+    /// Files that are to be read.
+    pub file_count: u64,
+    /// Partitions that are to be read.
+    pub partition_count: u64,
+    /// Partitions that the locations hold; none if they have no partitions.
+    pub partition_total: u64,
     /// Memory that operators hold.
     pub memory_bytes: u64,
     /// What was written to disk for want of memory.
@@ -39,6 +45,20 @@ impl Progress {
     /// The share of the files that has been read, from 0 to 1, if there are any.
     pub fn share(&self) -> Option<f64> {
         (self.bytes_total > 0).then(|| (self.bytes_read as f64 / self.bytes_total as f64).min(1.0))
+    }
+
+    /// What is to be read: `340 files, 12.3 GB (3 of 12 partitions)`.
+    pub fn scan(&self) -> String {
+        let partitions = match self.partition_total {
+            0 => String::new(),
+            total => format!(
+                " ({} of {} partitions)",
+                show_count(self.partition_count),
+                show_count(total)
+            ),
+        };
+        let files = show_counted(self.file_count, "file");
+        format!("{files}, {}{partitions}", show_bytes(self.bytes_total))
     }
 
     /// The time that reading the rest will take if it goes on like this.

@@ -52,7 +52,7 @@ const COMMANDS: [(&str, &[Command]); 4] = [
                 ".files",
                 "'PATH'",
                 "lists the files, their sizes and formats",
-                |shell, path| shell.about(path, "SELECT * FROM files({})", ".files 'data/sales'"),
+                |shell, path| shell.about(path, crate::console::FILES_SQL, ".files 'data/sales'"),
             ),
             command(".partitions", "'PATH'", "lists the partitions", |shell, path| {
                 shell.about(path, "SELECT * FROM partitions({})", ".partitions 'data/sales'")

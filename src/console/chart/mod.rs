@@ -206,10 +206,17 @@ impl Plan {
                 _ => first(Role::Time).or(first(Role::Label)).or(number),
             };
         }
+        let is_bar = request.kind == Some(Kind::Bar)
+            || request.kind.is_none() && x.is_some_and(|x| roles[x] == Role::Label);
         if ys.is_empty() {
-            let numbers =
-                (0..roles.len()).filter(|idx| roles[*idx] == Role::Number && Some(*idx) != x);
-            ys = numbers.take(SERIES_MAX).collect();
+            let is_free = |idx: &usize| roles[*idx] == Role::Number && Some(*idx) != x;
+            let numbers = || (0..roles.len()).filter(is_free);
+            // Beside a label, whole numbers are often part of what is labelled: years, months.
+            let whole = |idx: &usize| !schema.field(*idx).data_type().is_integer();
+            ys = match numbers().find(whole).or_else(|| numbers().next()) {
+                Some(measure) if is_bar => vec![measure],
+                _ => numbers().take(SERIES_MAX).collect(),
+            };
         }
         let x_role = x.map(|x| roles[x]);
         // One column alone is a distribution.
@@ -267,10 +274,20 @@ impl Plan {
 
     fn bars(&self, rows: &RecordBatch, left_out: &mut Vec<String>) -> Result<Shape> {
         let values = numbers(rows.column(self.ys[0]))?;
-        let labels = match self.x {
+        let mut labels = match self.x {
             Some(x) => texts(rows.column(x))?,
             None => vec![String::new(); rows.num_rows()],
         };
+        let mut seen = std::collections::HashSet::new();
+        if !labels.iter().all(|label| seen.insert(label.clone())) {
+            // `east 2023` and `east 2024`: what stands before the value tells them apart.
+            for other in (0..self.ys[0]).filter(|idx| Some(*idx) != self.x) {
+                for (label, more) in labels.iter_mut().zip(texts(rows.column(other))?) {
+                    label.push(' ');
+                    label.push_str(&more);
+                }
+            }
+        }
         let all = labels.into_iter().zip(values);
         let mut bars: Vec<(String, f64)> =
             all.filter_map(|(label, value)| Some((label, value?))).collect();

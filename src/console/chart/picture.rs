@@ -89,7 +89,7 @@ fn paint<B: DrawingBackend>(
     area: &DrawingArea<B, plotters::coord::Shift>,
 ) -> Result<()> {
     area.fill(&WHITE).map_err(failed)?;
-    let area = area.titled(&chart.title, ("sans-serif", 22)).map_err(failed)?;
+    let area = area.margin(12, 0, 0, 0).titled(&chart.title, ("sans-serif", 22)).map_err(failed)?;
     let (area, below) = match &chart.caption {
         Some(_) => area.split_vertically(area.dim_in_pixel().1 as i32 - 24),
         None => (area.clone(), area.clone()),
@@ -113,11 +113,12 @@ fn paint_bars<B: DrawingBackend>(
 ) -> Result<()> {
     let values = bars.iter().map(|(_, value)| *value).chain([0.0]);
     let (low, high) = bounds(values);
+    let last = bars.len() - 1;
     let mut context = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(84)
-        .build_cartesian_2d((0..bars.len()).into_segmented(), widened(low, high, low < 0.0))
+        .build_cartesian_2d((0..last.max(1)).into_segmented(), widened(low, high, low < 0.0))
         .map_err(failed)?;
     let label = |at: &SegmentValue<usize>| match at {
         SegmentValue::CenterOf(idx) => bars.get(*idx).map_or_else(String::new, |bar| bar.0.clone()),
@@ -126,6 +127,7 @@ fn paint_bars<B: DrawingBackend>(
     context
         .configure_mesh()
         .disable_x_mesh()
+        .light_line_style(WHITE)
         .x_labels(bars.len().min(LABELS * 2))
         .y_labels(LABELS)
         .x_label_formatter(&label)
@@ -162,6 +164,7 @@ fn paint_points<B: DrawingBackend>(
     let x_label = |x: &f64| if is_time { show_time(*x, x_high - x_low) } else { show(*x) };
     context
         .configure_mesh()
+        .light_line_style(WHITE)
         .x_desc(x_name)
         .x_labels(LABELS)
         .y_labels(LABELS)
@@ -173,8 +176,10 @@ fn paint_points<B: DrawingBackend>(
     for (idx, one) in series.iter().enumerate() {
         let color = Palette99::pick(idx);
         let drawn = if is_joined {
-            let line = LineSeries::new(one.points.iter().copied(), color.stroke_width(2));
-            context.draw_series(line)
+            // One by one: joined, thick lines grow spikes at sharp turns.
+            let style = color.stroke_width(2);
+            let lines = one.points.windows(2).map(|ends| PathElement::new(ends.to_vec(), style));
+            context.draw_series(lines)
         } else {
             let dots = one.points.iter().map(|point| Circle::new(*point, 2, color.filled()));
             context.draw_series(dots)

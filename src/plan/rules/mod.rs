@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
+//! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `partition_keys` | physical | files that share a Hive key go to one task: no exchange for it |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
@@ -13,6 +14,7 @@ use datafusion::logical_expr::utils::merge_schema;
 
 pub mod checked_arithmetic;
 pub mod doubles_stay;
+pub mod one_zero;
 pub mod partition_keys;
 pub mod unambiguous_filters;
 
