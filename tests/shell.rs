@@ -3,8 +3,22 @@ use std::process::Command;
 use rexpect::session::{PtySession, spawn_command};
 
 fn shell(state: &std::path::Path, terminal: &str, timeout_ms: u64) -> PtySession {
+    shell_with(state, terminal, timeout_ms, &[("COLUMNS", "100"), ("LINES", "50")])
+}
+
+fn shell_with(
+    state: &std::path::Path,
+    terminal: &str,
+    timeout_ms: u64,
+    environment: &[(&str, &str)],
+) -> PtySession {
     let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-    command.env_clear().env("TERM", terminal).env("XDG_STATE_HOME", state).env("COLUMNS", "100");
+    command
+        .env_clear()
+        .env("TERM", terminal)
+        .env("PATH", std::env::var("PATH").unwrap_or_default());
+    command.env("XDG_STATE_HOME", state).env("XDG_CONFIG_HOME", state);
+    command.envs(environment.iter().copied());
     let mut shell = spawn_command(command, Some(timeout_ms)).expect("a terminal");
     shell.exp_string("swath> ").expect("a prompt");
     shell
@@ -58,7 +72,8 @@ fn tab_completes_paths_and_columns() {
 #[test]
 fn ctrl_c_stops_the_statement_and_not_the_shell() {
     let state = tempfile::tempdir().expect("dir");
-    let mut shell = shell(state.path(), "xterm", 5_000);
+    let plain = [("NO_COLOR", "1")];
+    let mut shell = shell_with(state.path(), "xterm", 5_000, &plain);
     let endless = "SELECT count(*) FROM generate_series(1, 100000000000) t(v) WHERE v % 7 = 8;";
     send(&mut shell, endless);
     // Until the statement has started, Ctrl-C only clears the line: it is sent until it takes effect.
@@ -79,6 +94,180 @@ fn ctrl_c_stops_the_statement_and_not_the_shell() {
         shell.exp_string("still here").is_ok()
     });
     assert!(lives_on);
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+}
+
+/// What is asked of a shell and must come back, in order.
+fn converse(shell: &mut PtySession, lines: &[(&str, &str)]) {
+    for (line, answer) in lines {
+        send(shell, line);
+        if let Err(error) = shell.exp_string(answer) {
+            panic!("{line}: no {answer:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn commands_look_at_files_results_and_settings() {
+    let state = tempfile::tempdir().expect("dir");
+    let file = |name: &str| state.path().join(name).display().to_string();
+    let mut shell = shell(state.path(), "dumb", 60_000);
+    converse(
+        &mut shell,
+        &[
+            (".chart", "run a query first"),
+            (".schema testdata/sales", "DECIMAL(10,2)"),
+            (".partitions testdata/sales", "8 rows"),
+            (".files testdata/sales", "Parquet"),
+            (".sniff testdata/traps/zeros.csv", "read_csv('testdata/traps/zeros.csv'"),
+            (".check testdata/traps/ragged.csv", "row"),
+            (".functions date_tru", "date_trunc(precision, expression)"),
+            (
+                "SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY 1 ORDER BY 1;",
+                "9117.05",
+            ),
+            (".chart", "total by region"),
+            ("SELECT count(*) AS kept FROM _ WHERE total > 10000;", "1 row"),
+            (".last", "kept"),
+            (".chart line kept", "needs a number or a time"),
+            (".notes", "nothing was guessed"),
+            (".explain SELECT count(*) FROM 'testdata/sales'", "Stage 1"),
+            (".set swath.reuse", "off"),
+            (".set swath.max_scan_bytes 1kB", "swath> "),
+            ("SELECT sum(amount) FROM 'testdata/sales';", "1.00 kB is allowed"),
+            (".rows 3", "swath> "),
+            ("SELECT * FROM generate_series(1, 9) t(v);", "9 rows (3 shown)"),
+            (".mode", "mode is table, of table, box"),
+            (".mode xls", "no format named xls"),
+            (".keys vi", "swath> "),
+            (".keys", "keys are vi"),
+            (".keys emacs", "swath> "),
+            (".pager", "pager is on"),
+            (".timer maybe", ".timer is on or off"),
+            (".help chart", "draws the last result"),
+            (".help", "Ctrl-R"),
+            (".cd testdata", "testdata swath> "),
+            ("SELECT count(*) AS after_cd FROM 'sales' WHERE false;", "after_cd"),
+        ],
+    );
+    send(&mut shell, &format!(".once {}", file("once.csv")));
+    converse(&mut shell, &[("SELECT 7 AS seven;", "swath> "), ("SELECT 8 AS eight;", "eight")]);
+    assert_eq!(std::fs::read_to_string(file("once.csv")).expect("written"), "seven\n7\n");
+    converse(&mut shell, &[(".once |tr a-z A-Z", "swath> "), ("SELECT 'loud' AS x;", "LOUD")]);
+    converse(
+        &mut shell,
+        &[("SELECT 1 AS a, 2 AS b;", "1 row"), (&format!(".chart > {}", file("c.svg")), "swath> ")],
+    );
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+    assert!(std::fs::read_to_string(file("c.svg")).expect("drawn").starts_with("<svg"));
+}
+
+#[test]
+fn scripts_run_up_to_their_first_error() {
+    let state = tempfile::tempdir().expect("dir");
+    let rc = state.path().join("swath/rc.sql");
+    std::fs::create_dir_all(rc.parent().expect("a folder")).expect("made");
+    std::fs::write(&rc, "-- at the start\n.mode csv\nCREATE VIEW one AS\n  SELECT 1 AS x;\n")
+        .expect("rc");
+    let script = state.path().join("script.sql");
+    std::fs::write(&script, "SELECT x + 1 AS two FROM one;\n.mode nope\nSELECT 3 AS three;")
+        .expect("script");
+    let mut shell = shell(state.path(), "dumb", 60_000);
+    send(&mut shell, &format!(".read {}", script.display()));
+    shell.exp_string("two\r\n2").expect("the view of the rc file, in its mode");
+    shell.exp_string("no format named nope").expect("the error");
+    shell.exp_string("script.sql, line 2").expect("its place");
+    send(&mut shell, ".mode json");
+    converse(&mut shell, &[("SELECT 'on' AS goes;", "[{\"goes\":\"on\"}]")]);
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+}
+
+#[test]
+fn what_does_not_fit_is_paged_or_shown_upright() {
+    let state = tempfile::tempdir().expect("dir");
+    let narrow = [("COLUMNS", "80"), ("LINES", "24"), ("PAGER", "head -n 5; echo paged")];
+    let mut shell = shell_with(state.path(), "dumb", 60_000, &narrow);
+    converse(
+        &mut shell,
+        &[
+            ("SELECT * FROM generate_series(1, 30) t(v);", "paged"),
+            ("SELECT * FROM generate_series(1, 3) t(v);", "3 rows"),
+            (".pager off", "swath> "),
+            ("SELECT * FROM 'testdata/tpch/lineitem.csv' LIMIT 1;", " row 1 "),
+        ],
+    );
+    shell.exp_regex("l_shipinstruct .{1,4} DELIVER IN PERSON").expect("one value a line");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+    let wide = [("COLUMNS", "400"), ("LINES", "24")];
+    let mut shell = shell_with(state.path(), "dumb", 60_000, &wide);
+    send(&mut shell, "SELECT * FROM 'testdata/tpch/lineitem.csv' LIMIT 1;");
+    shell.exp_regex("DELIVER IN PERSON +.{1,4} TRUCK").expect("side by side");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+}
+
+#[test]
+fn colours_are_for_terminals_that_have_them() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut colored = shell(state.path(), "xterm", 60_000);
+    send(&mut colored, ".colors dark");
+    // What is typed before the prompt is there may be lost, as in any line editor.
+    colored.exp_string("dark\r").expect("the line");
+    colored.exp_string("\r\n").expect("its end");
+    colored.exp_string("swath> ").expect("a prompt");
+    send(&mut colored, "SELECT 'x' AS y;");
+    colored.exp_string("\u{1b}[1;94mSELECT\u{1b}[0m").expect("a keyword");
+    colored.exp_string("\u{1b}[92m'x'\u{1b}[0m").expect("a text");
+    colored.exp_string("1 row").expect("the answer");
+    colored.exp_string("swath> ").expect("a prompt");
+    send(&mut colored, "SELECT nme;");
+    colored.exp_string("\u{1b}[").expect("colours");
+    colored.exp_string("^^^").expect("a mark");
+    colored.exp_string("swath> ").expect("a prompt");
+    send(&mut colored, ".quit");
+    colored.exp_eof().expect("the end");
+    let mut plain = shell(state.path(), "dumb", 60_000);
+    send(&mut plain, "SELECT nme;");
+    let seen = plain.exp_string("^^^").expect("a mark");
+    assert!(!seen.contains('\u{1b}'), "{seen:?}");
+    send(&mut plain, ".quit");
+    plain.exp_eof().expect("the end");
+}
+
+#[test]
+fn tab_completes_what_the_statement_is_about() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell_with(state.path(), "xterm", 60_000, &[("NO_COLOR", "1")]);
+    for (keys, answer) in [
+        ("SELECT count(*) AS n FROM 'testdata/sales' WHERE region = 'no\t;\n", "41"),
+        ("WITH t AS (SELECT 42 AS answer) SELECT * FROM t WHERE ans\t = 42;\n", "1 row"),
+        (".mode json\n", ".mode json"),
+    ] {
+        shell.send(keys).expect("takes keys");
+        shell.exp_string(answer).expect("what was meant is found");
+        shell.exp_string("swath> ").expect("a prompt");
+    }
+    shell.send(".qu\t\n").expect("takes keys");
+    shell.exp_eof().expect("the end");
+}
+
+#[test]
+fn the_editor_gives_the_next_line() {
+    let state = tempfile::tempdir().expect("dir");
+    let editor = [("EDITOR", "sed -i s/17/1234/"), ("NO_COLOR", "1")];
+    let mut shell = shell_with(state.path(), "xterm", 60_000, &editor);
+    send(&mut shell, "SELECT 17 * 2 AS x;");
+    shell.exp_string("1 row").expect("the answer");
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, ".edit");
+    shell.exp_string("SELECT 1234 * 2 AS x;").expect("what the editor left");
+    send(&mut shell, "");
+    shell.exp_string("2468").expect("the answer");
     shell.exp_string("swath> ").expect("a prompt");
     send(&mut shell, ".quit");
     shell.exp_eof().expect("the end");

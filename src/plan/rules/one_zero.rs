@@ -65,8 +65,9 @@ fn within(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Expr::InList(InList { expr, list, .. }) => {
             let other = list.iter().find_map(other_zero);
             if list.iter().all(|value| matches!(value, Expr::Literal(..))) {
+                let changed = other.is_some();
                 list.extend(other.map(lit));
-                other.is_some()
+                changed
             } else {
                 one_zero(std::iter::once(&mut **expr).chain(list), schema)
             }
