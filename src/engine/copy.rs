@@ -202,7 +202,7 @@ impl Target {
     ) -> Result<LogicalPlan> {
         let Some(folder) = &self.folder else { return Ok(logical) };
         let own = names(&logical, headers);
-        let by_name = matches!(into, [only] if only == crate::plan::parse::BY_NAME);
+        let by_name = matches!(into, [only] if only == crate::plan::respell::BY_NAME);
         let into = if by_name { &own[..] } else { into };
         let logical = match &folder.columns {
             Some(columns) => cast_to(logical, columns, into)?,

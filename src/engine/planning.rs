@@ -11,20 +11,22 @@ use std::sync::{Arc, PoisonError};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, ObjectType, Query, Statement as SqlStatement,
+};
 use futures::StreamExt;
 
 use super::answer::AnswerKind;
 use super::copy::Target;
 use super::params::{self, Params};
-use super::running::Run;
+use super::running::{Run, bounded};
 use super::session::{Session, Statement, source_key};
 use super::settings::Settings;
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
@@ -36,6 +38,7 @@ use crate::notes::Notes;
 use crate::plan;
 use crate::plan::bind::{Purpose, Source};
 use crate::plan::parse::ExplainView;
+use crate::plan::sugar::Lookups;
 
 /// What a statement came to before any row is out.
 pub(super) struct Planned {
@@ -95,8 +98,14 @@ impl Session {
             let plan = pollster::block_on(state.statement_to_plan(query))?;
             Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
         };
+        // Within a task, what waits here would never get a new share of its time.
+        let values_of = |query: Query| {
+            pollster::block_on(tokio::task::unconstrained(self.literals(query, run)))
+        };
+        let mut counts_rows = false;
         if let Some(sql) = plan::names::sql_of_mut(&mut parsed) {
-            plan::sugar::rewrite(sql, &columns_of)?;
+            let lookups = Lookups { columns: &columns_of, values: &values_of };
+            counts_rows = plan::sugar::rewrite(sql, lookups)?;
         }
         if statement.summarize {
             let query = parsed.to_string();
@@ -114,7 +123,15 @@ impl Session {
             return self.explain(inner, explain.options.analyze, statement.view, run).await;
         }
         let state = self.shared.context.state();
-        let logical = state.statement_to_plan(parsed).await?;
+        let logical = match state.statement_to_plan(parsed.clone()).await {
+            Err(error) if error.to_string().contains("have the same name") => {
+                if let Some(sql) = plan::names::sql_of_mut(&mut parsed) {
+                    plan::sugar::name_items(sql);
+                }
+                state.statement_to_plan(parsed).await
+            }
+            planned => planned,
+        }?;
         clock.check()?;
         plan::refuse::check_plan(&logical)?;
         if let LogicalPlan::DescribeTable(describe) = &logical {
@@ -132,7 +149,9 @@ impl Session {
             Some(target) => target.shaped(logical, &into, headers.as_deref())?,
             None => logical,
         };
-        let state = if reads_only_a_head(&logical) { one_task(state) } else { state };
+        // One task reads files in their order.
+        let in_order = counts_rows || reads_only_a_head(&logical);
+        let state = if in_order { one_task(state) } else { state };
         let physical = self.physical(state, &logical, run).await?;
         // Columns that were made for a folder have its names.
         let headers = headers.filter(|_| !target.as_ref().is_some_and(Target::has_columns));
@@ -165,11 +184,34 @@ impl Session {
         options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
         let state = run.clock.watch(reconfigured(state, config));
-        let physical = state.create_physical_plan(logical).await?;
+        let physical = state.create_physical_plan(logical).await.map_err(not_decorrelated)?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
             None => Ok(physical),
         }
+    }
+
+    /// Runs a query on the open tables of a statement; the first column of its result as literals.
+    async fn literals(&self, query: Query, run: &Run) -> Result<Vec<Expr>> {
+        let query = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
+        let state = self.shared.context.state();
+        let logical = state.statement_to_plan(query).await?;
+        let physical = self.physical(state, &logical, run).await?;
+        self.check_scan(&physical)?;
+        // It is no part of planning, and may take long.
+        let _paused = run.clock.pause();
+        let work = async {
+            let mut batches = execute_stream(physical, self.shared.context.task_ctx())?;
+            let mut values = Vec::new();
+            while let Some(batch) = batches.next().await {
+                let batch = batch?;
+                for row in 0..batch.num_rows() {
+                    values.push(ScalarValue::try_from_array(batch.column(0), row)?);
+                }
+            }
+            values.iter().map(plan::sugar::literal).collect()
+        };
+        bounded(work, &run.cancel, run.deadline).await
     }
 
     /// Puts what macros stand for in their place.
@@ -497,6 +539,24 @@ impl Drop for Registered<'_> {
             let _ = self.context.deregister_table(TableReference::bare(name.clone()));
         }
     }
+}
+
+/// Names are resolved when there is a plan: an error about one comes from a subquery that could not
+/// be made a join.
+fn not_decorrelated(error: DataFusionError) -> Error {
+    let is_about_subquery = match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => {
+            matches!(schema.as_ref(), SchemaError::FieldNotFound { .. })
+        }
+        root => root.to_string().contains("Physical plan does not support logical expression"),
+    };
+    if !is_about_subquery {
+        return error.into();
+    }
+    Error::sql(
+        "a subquery that uses columns of the query around it in this way is not supported yet",
+    )
+    .hint("join with it instead: SELECT t.id, count(u.id) FROM t LEFT JOIN u ON ... GROUP BY t.id")
 }
 
 fn is_query(plan: &LogicalPlan) -> bool {

@@ -567,19 +567,28 @@ fn state(engine: &Inner) -> SessionState {
     // The first rows of each group need no sort of all rows (measured in benches/README.md).
     options.optimizer.enable_window_topn = true;
     options.explain.show_statistics = false;
-    let state = SessionStateBuilder::new()
+    let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
-        .with_physical_optimizer_rules(physical_rules())
-        .build();
+        .with_physical_optimizer_rules(physical_rules());
+    // Before those that take all slices for slices of lists.
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(plan::functions::texts::TextSlices));
+    let mut state = builder.build();
+    // It only fails for a registry that takes no functions.
+    let _ = datafusion_functions_json::register_all(&mut state);
     let context = SessionContext::new_with_state(state);
     context.register_udaf(plan::functions::sum::sum());
     context.register_udaf(plan::functions::double::avg());
-    context.register_udaf(plan::functions::mode::mode());
+    context.register_udaf(plan::functions::counted::mode());
+    context.register_udaf(plan::functions::counted::histogram());
+    context.register_udaf(plan::functions::distribution::distribution());
     context.register_udf(plan::functions::texts::type_of());
     context.register_udf(plan::functions::texts::format());
+    context.register_udf(plan::functions::texts::slice());
+    context.register_udf(plan::functions::texts::sparkline());
     context.state()
 }
 

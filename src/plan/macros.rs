@@ -47,6 +47,10 @@ const BUILT_IN: &str = "
     CREATE MACRO arg_min(a, b) AS first_value(a ORDER BY b) FILTER (WHERE b IS NOT NULL AND a IS NOT NULL);
     CREATE MACRO min_by(a, b) AS first_value(a ORDER BY b) FILTER (WHERE b IS NOT NULL AND a IS NOT NULL);
     CREATE MACRO list(x) AS array_agg(x);
+    CREATE MACRO group_concat(x) AS string_agg(x, ',');
+    CREATE MACRO group_concat(x, separator) AS string_agg(x, separator);
+    CREATE MACRO quantile(x, q) AS array_element(array_sort(array_agg(x) FILTER (WHERE x IS NOT NULL)), greatest(1, CAST(ceil(count(x) * q) AS BIGINT)));
+    CREATE MACRO quantile_disc(x, q) AS array_element(array_sort(array_agg(x) FILTER (WHERE x IS NOT NULL)), greatest(1, CAST(ceil(count(x) * q) AS BIGINT)));
     CREATE MACRO count_if(x) AS count(*) FILTER (WHERE x);
     CREATE MACRO approx_count_distinct(x) AS approx_distinct(x);
     CREATE MACRO approx_quantile(x, q) AS approx_percentile_cont(q) WITHIN GROUP (ORDER BY x);
@@ -154,7 +158,7 @@ pub fn of_statement(statement: &SqlStatement) -> Option<((String, usize), Macro)
                     MacroArg { name: arg.name.clone()?, default_expr: arg.default_expr.clone() };
                 // Inside, an argument has its type.
                 let typed = cast(Expr::Identifier(name.name.clone()), arg.data_type.clone());
-                fill(&mut body, std::slice::from_ref(&name), &[typed]);
+                fill(&mut body, std::slice::from_ref(&name), &[typed], &[]);
                 names.push(name);
             }
             if let Some(FunctionReturnType::DataType(data_type)) = &function.return_type {
@@ -212,7 +216,7 @@ impl Expander<'_> {
 
     fn expand_call(&mut self, expr: &mut Expr) -> Result<()> {
         let Expr::Function(function) = expr else { return Ok(()) };
-        let Some(mut args) = plain_args(function) else { return Ok(()) };
+        let Some((mut args, named)) = plain_args(function) else { return Ok(()) };
         let mut name = function.name.clone();
         if matches!(name.to_string().to_lowercase().as_str(), "date_diff" | "datediff")
             && args.len() == 3
@@ -245,17 +249,37 @@ impl Expander<'_> {
             return Ok(());
         }
         let Some(Macro { args: names, definition: MacroDefinition::Expr(body) }) =
-            self.find(&name, args.len())
+            self.find(&name, args.len() + named.len())
         else {
             return Ok(());
         };
         let mut body = body.clone();
-        fill(&mut body, names, &args);
-        // A window or filter belongs to the aggregate inside.
-        if function.over.is_some() || function.filter.is_some() {
+        for (wanted, _) in &named {
+            if !names.iter().any(|arg| arg.name.value.eq_ignore_ascii_case(wanted)) {
+                let all: Vec<_> = names.iter().map(|arg| arg.name.value.as_str()).collect();
+                return Err(Error::sql(format!("{name} has no argument named {wanted}"))
+                    .hint(format!("its arguments are {}", all.join(", "))));
+            }
+        }
+        fill(&mut body, names, &args, &named);
+        let (distinct, clauses) = match &function.args {
+            FunctionArguments::List(list) => (list.duplicate_treatment, list.clauses.clone()),
+            _ => (None, Vec::new()),
+        };
+        let is_aggregate = distinct.is_some() || !clauses.is_empty();
+        // A window, a filter, DISTINCT or an order belongs to the aggregate inside.
+        if function.over.is_some() || function.filter.is_some() || is_aggregate {
             let Expr::Function(inner) = &mut body else {
-                return Err(Error::sql(format!("{} takes no OVER or FILTER", function.name)));
+                return Err(Error::sql(format!("{} is no aggregate", function.name))
+                    .hint("OVER, FILTER, DISTINCT and ORDER BY go with aggregates"));
             };
+            if let (FunctionArguments::List(list), true) = (&mut inner.args, is_aggregate) {
+                if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+                    return Err(Error::sql(format!("{} has an order of its own", function.name)));
+                }
+                list.duplicate_treatment = distinct;
+                list.clauses = clauses;
+            }
             inner.over.clone_from(&function.over);
             if let Some(filter) = function.filter.clone() {
                 inner.filter = Some(match inner.filter.take() {
@@ -282,7 +306,7 @@ impl Expander<'_> {
             return Ok(());
         };
         let mut query: Box<Query> = query.clone();
-        fill(query.as_mut(), names, &values);
+        fill(query.as_mut(), names, &values, &[]);
         let alias = alias.clone().or_else(|| {
             let name = name.0.first()?.as_ident()?.clone();
             Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None })
@@ -318,14 +342,25 @@ impl VisitorMut for Expander<'_> {
     }
 }
 
-/// The arguments of a call that has nothing else in its parentheses.
-fn plain_args(function: &Function) -> Option<Vec<Expr>> {
+/// Arguments in order, and those that are given by name.
+type Args = (Vec<Expr>, Vec<(String, Expr)>);
+
+/// The arguments of a call, if all are expressions.
+fn plain_args(function: &Function) -> Option<Args> {
     let FunctionArguments::List(list) = &function.args else { return None };
-    if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+    if !function.within_group.is_empty() || function.null_treatment.is_some() {
         return None;
     }
-    let is_plain = function.within_group.is_empty() && function.null_treatment.is_none();
-    is_plain.then(|| list.args.iter().map(value_of).collect())?
+    let (mut args, mut named) = (Vec::new(), Vec::new());
+    for arg in &list.args {
+        match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                named.push((name.value.to_lowercase(), value.clone()));
+            }
+            other => args.push(value_of(other)?),
+        }
+    }
+    Some((args, named))
 }
 
 fn value_of(arg: &FunctionArg) -> Option<Expr> {
@@ -336,10 +371,12 @@ fn value_of(arg: &FunctionArg) -> Option<Expr> {
 }
 
 /// Puts arguments in the place of their names.
-fn fill(body: &mut impl VisitMut, names: &[MacroArg], values: &[Expr]) {
+fn fill(body: &mut impl VisitMut, names: &[MacroArg], values: &[Expr], named: &[(String, Expr)]) {
     let values = names.iter().enumerate().filter_map(|(idx, arg)| {
-        let value = values.get(idx).or(arg.default_expr.as_ref())?.clone();
-        Some((arg.name.value.to_lowercase(), value))
+        let lower = arg.name.value.to_lowercase();
+        let by_name = named.iter().find(|(name, _)| *name == lower).map(|(_, value)| value);
+        let value = values.get(idx).or(by_name).or(arg.default_expr.as_ref())?.clone();
+        Some((lower, value))
     });
     let _ = body.visit(&mut Filler { values: values.collect() });
 }

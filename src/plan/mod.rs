@@ -16,6 +16,7 @@ pub mod names;
 pub mod parse;
 pub mod place;
 pub mod refuse;
+pub mod respell;
 pub mod rules;
 pub mod stage;
 pub mod sugar;

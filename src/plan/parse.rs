@@ -1,7 +1,5 @@
 //! Parsing: text into statements, with the place of a mistake.
 
-use std::borrow::Cow;
-
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
@@ -11,6 +9,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::SwathDialect;
+use super::respell::{Respelled, respell};
 use crate::error::{Error, Place, Result};
 
 /// Expressions nested deeper than this are refused before they can exhaust the stack.
@@ -20,9 +19,6 @@ const DEPTH_MAX: usize = 200;
 const CHAIN_LEN_MAX: usize = 1500;
 /// Walking the deepest tree that is let through needs less stack than this.
 const STACK_LEN_BYTES: usize = 64 << 20;
-
-/// Stands for the columns of `INSERT INTO t BY NAME`, which are those of the query.
-pub const BY_NAME: &str = "_by_n";
 
 /// One statement, and how EXPLAIN is to show it if it is one.
 #[derive(Debug, Clone)]
@@ -56,82 +52,13 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     // What cannot be cut into tokens is the parser's to report.
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().unwrap_or_default();
     check_chains(&tokens)?;
-    let sql = plainer(sql, &tokens);
-    DFParserBuilder::new(sql.as_ref())
+    let respelled = respell(sql, &tokens);
+    DFParserBuilder::new(respelled.text.as_ref())
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
-        .map_err(|error| with_place(&Error::from(error), &sql))
-}
-
-/// The text with clauses as the parser knows them: without `[NOT] MATERIALIZED` behind `AS`, which only
-/// asks for speed, with `TABLESAMPLE (n ROWS)` for `USING SAMPLE n`, `* ILIKE` for `* LIKE`, and a mark
-/// for `BY NAME`. Nothing before them moves.
-fn plainer<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Cow<'a, str> {
-    let tokens: Vec<_> =
-        tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))).collect();
-    let is = |idx: usize, wanted: &str| {
-        matches!(tokens.get(idx).map(|found| &found.token), Some(Token::Word(word))
-            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
-    };
-    let mut edits: Vec<(usize, usize, String)> = Vec::new();
-    for idx in 0..tokens.len() {
-        let words = if is(idx, "not") { 2 } else { 1 };
-        if idx > 0
-            && is(idx - 1, "as")
-            && is(idx + words - 1, "materialized")
-            && tokens.get(idx + words).is_some_and(|next| next.token == Token::LParen)
-        {
-            edits.push((idx, idx + words - 1, String::new()));
-        }
-        // Columns match without regard to case: LIKE is ILIKE.
-        let is_star = |idx: usize| tokens.get(idx).is_some_and(|found| found.token == Token::Mul);
-        if is(idx, "like")
-            && idx > 1
-            && is_star(idx - 1)
-            && (is(idx - 2, "select") || tokens[idx - 2].token == Token::Comma)
-        {
-            edits.push((idx, idx, "ILIKE".to_string()));
-        }
-        if is(idx, "by") && is(idx + 1, "name") && idx > 2 && is(idx - 2, "into") {
-            edits.push((idx, idx + 1, format!("({BY_NAME})")));
-        }
-        if is(idx, "using")
-            && is(idx + 1, "sample")
-            && let Some(Token::Number(number, _)) = tokens.get(idx + 2).map(|found| &found.token)
-        {
-            let is_percent = is(idx + 3, "percent")
-                || tokens.get(idx + 3).is_some_and(|next| next.token == Token::Mod);
-            let last = if is_percent || is(idx + 3, "rows") { idx + 3 } else { idx + 2 };
-            let unit = if is_percent { "PERCENT" } else { "ROWS" };
-            edits.push((idx, last, format!("TABLESAMPLE ({number} {unit})")));
-        }
-    }
-    let mut text = Cow::Borrowed(sql);
-    for (first, last, new) in edits.into_iter().rev() {
-        let (start, end) = (tokens[first].span.start, tokens[last].span.end);
-        let offset = |line, column| offset_of(sql, line, column);
-        if let (Some(start), Some(end)) =
-            (offset(start.line, start.column), offset(end.line, end.column))
-        {
-            let padding = " ".repeat((end - start).saturating_sub(new.len()));
-            text.to_mut().replace_range(start..end, &format!("{new}{padding}"));
-        }
-    }
-    text
-}
-
-/// The offset of a line and a column, both counted from 1.
-fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
-    let line_start = match line.checked_sub(2) {
-        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
-        None => 0,
-    };
-    let column = usize::try_from(column).ok()?.checked_sub(1)?;
-    let line = &text[line_start..];
-    let within = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)?;
-    Some(line_start + within)
+        .map_err(|error| with_place(&Error::from(error), sql, &respelled))
 }
 
 fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {
@@ -341,7 +268,7 @@ pub fn is_complete(text: &str) -> bool {
 }
 
 /// The parser's message without the names of its parts; "at Line: 1, Column: 8" becomes a place.
-fn with_place(error: &Error, sql: &str) -> Error {
+fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
     let mut message = error.message();
     for prefix in ["sql parser error: ", "parserError(\"", "ParserError(\"", "tokenizerError(\""] {
         if let Some(rest) = message.strip_prefix(prefix) {
@@ -357,7 +284,8 @@ fn with_place(error: &Error, sql: &str) -> Error {
         let number = |text: &str| {
             text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
         };
-        Some((text, Place::Sql { line: number(line)?, column: number(column)? }))
+        let found = offset_of(&respelled.text, number(line)?, number(column)?)?;
+        Some((text, place_of(sql, respelled.origin(found))))
     });
     let (text, place) = placed.map_or((message, None), |(text, place)| (text, Some(place)));
     let text = match text.strip_prefix("Expected: ") {
@@ -366,8 +294,34 @@ fn with_place(error: &Error, sql: &str) -> Error {
             .strip_prefix("Unterminated")
             .map_or_else(|| text.to_string(), |rest| format!("unterminated{rest}")),
     };
-    let error = Error::sql(text);
+    let error = match text.as_str() {
+        "expected ), found EXCLUDE" => Error::sql("EXCLUDE in a frame is not supported yet")
+            .hint("subtract what is left out: sum(x) OVER (...) - x"),
+        _ => Error::sql(text),
+    };
     place.map_or(error.clone(), |place| error.at(place))
+}
+
+/// The offset of a line and a column, both counted from 1.
+fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
+    let line_start = match line.checked_sub(2) {
+        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
+        None => 0,
+    };
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let line = &text[line_start..];
+    let within = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)?;
+    Some(line_start + within)
+}
+
+/// The line and the column of an offset.
+fn place_of(text: &str, offset: usize) -> Place {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Place::Sql {
+        line: before.matches('\n').count() as u64 + 1,
+        column: before[line_start..].chars().count() as u64 + 1,
+    }
 }
 
 /// The place behind the last word of a text.

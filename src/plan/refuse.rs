@@ -43,6 +43,12 @@ fn check_sql(statement: &SqlStatement) -> Result<()> {
     {
         return Err(refused("INSERT OVERWRITE", "create the table anew"));
     }
+    if matches!(statement, SqlStatement::Merge(_)) {
+        return Err(refused(
+            "MERGE INTO",
+            "UPDATE the rows that are there, then INSERT ... WHERE NOT EXISTS (...)",
+        ));
+    }
     match statement.visit(&mut Refusals) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -180,7 +186,6 @@ impl Visitor for Refusals {
                 alias,
                 with_hints,
                 version,
-                with_ordinality,
                 partitions,
                 json_path,
                 index_hints,
@@ -191,18 +196,15 @@ impl Visitor for Refusals {
                 refuse_if(!index_hints.is_empty(), "an index hint", "leave it out")?;
                 refuse_if(!partitions.is_empty(), "PARTITION (...)", "use WHERE key = value")?;
                 refuse_if(json_path.is_some(), "a JSON path after a table", "use get_field")?;
-                refuse_if(*with_ordinality, "WITH ORDINALITY", "use row_number() OVER ()")?;
                 check_alias(alias.as_ref())
             }
             TableFactor::Derived { alias, sample, .. } => {
                 refuse_if(sample.is_some(), "TABLESAMPLE", use_limit)?;
                 check_alias(alias.as_ref())
             }
-            TableFactor::UNNEST { with_offset, with_ordinality, .. } => refuse_if(
-                *with_offset || *with_ordinality,
-                "WITH OFFSET / ORDINALITY",
-                "use row_number() OVER ()",
-            ),
+            TableFactor::UNNEST { with_offset, .. } => {
+                refuse_if(*with_offset, "WITH OFFSET", "use WITH ORDINALITY")
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -212,14 +214,21 @@ impl Visitor for Refusals {
             // These two are IN and NOT IN, and are written so (`plan/sugar.rs`).
             Expr::AnyOp { compare_op: BinaryOperator::Eq, .. }
             | Expr::AllOp { compare_op: BinaryOperator::NotEq, .. } => ControlFlow::Continue(()),
-            Expr::AnyOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
-                refuse_if(true, "ANY (subquery)", "use EXISTS (SELECT ... WHERE ...)")
+            Expr::AnyOp { compare_op, right, .. } | Expr::AllOp { compare_op, right, .. } => {
+                let is_ordered = matches!(
+                    compare_op,
+                    BinaryOperator::Lt
+                        | BinaryOperator::LtEq
+                        | BinaryOperator::Gt
+                        | BinaryOperator::GtEq
+                );
+                let is_subquery = matches!(right.as_ref(), Expr::Subquery(_));
+                refuse_if(
+                    is_subquery && !is_ordered,
+                    "<> ANY or = ALL (subquery)",
+                    "compare with (SELECT min(...)) and (SELECT max(...))",
+                )
             }
-            Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => refuse_if(
-                true,
-                "ALL (subquery)",
-                "compare with (SELECT max(...)), or use NOT EXISTS",
-            ),
             _ => ControlFlow::Continue(()),
         }
     }

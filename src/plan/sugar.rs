@@ -10,57 +10,76 @@
 //! FETCH FIRST n, LIMIT n BY x     LIMIT n, QUALIFY row_number() OVER (PARTITION BY x) <= n
 //! a // b, a ^ b, TRY(CAST(..)),
 //! = ANY (..), <> ALL (..)         IN (..), NOT IN (..)
+//! > ALL (..), < ANY (..)           comparisons with the greatest or least
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
 //! ```
 
+mod joins;
+mod pivot;
+mod subqueries;
+
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Cte, Expr, ExprWithAlias, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause,
-    NullInclusion, ObjectName, OrderByExpr, OrderByKind, PivotValueSource, Query, RenameSelectItem,
-    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableSampleKind,
-    TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
-    visit_expressions, visit_relations,
+    AccessExpr, BinaryOperator, CastKind, Cte, ExcludeSelectItem, Expr, FunctionArg,
+    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, RenameSelectItem, Select,
+    SelectFlavor, SelectItem, SetExpr, Statement, Subscript, TableAlias, TableFactor,
+    TableSampleKind, TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions, With, visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
-use super::parse::BY_NAME;
+use super::respell::{BY_NAME, PERCENT};
 use crate::error::{Error, Result};
+use crate::sql_type::sql_type_name;
+use crate::units::show_literal;
 
 /// Aliases in one expression, with all in those that they stand for.
 const ALIASED_SIZE_MAX: usize = 200;
 
-/// Gives the names of the columns of `SELECT * FROM ...`.
-pub type ColumnsOf<'a> = &'a dyn Fn(Query) -> Result<Vec<String>>;
+/// What has to be asked of tables that are open.
+#[derive(Clone, Copy)]
+pub struct Lookups<'a> {
+    /// Gives the names of the columns of a query's result.
+    pub columns: &'a dyn Fn(Query) -> Result<Vec<String>>,
+    /// Runs a query and gives the first column of its result as literals.
+    pub values: &'a dyn Fn(Query) -> Result<Vec<Expr>>,
+}
 
-/// Rewrites a statement whose locations have become tables.
+/// Rewrites a statement whose locations have become tables; says whether its answer depends on the
+/// order in which rows stand in files.
 ///
 /// # Errors
 /// When a clause cannot be rewritten, or names a column that is not there.
-pub fn rewrite(statement: &mut Statement, columns_of: ColumnsOf<'_>) -> Result<()> {
-    if let ControlFlow::Break(error) =
-        VisitMut::visit(statement, &mut Rewriter { columns_of, around: Vec::new() })
-    {
+pub fn rewrite(statement: &mut Statement, lookups: Lookups<'_>) -> Result<bool> {
+    let mut rewriter = Rewriter::new(lookups);
+    if let ControlFlow::Break(error) = VisitMut::visit(statement, &mut rewriter) {
         return Err(error);
     }
+    let counts_rows = rewriter.counts_rows.get();
     // INSERT INTO t BY NAME: into the columns that the query names.
     if let Statement::Insert(insert) = statement
         && matches!(&insert.columns[..], [only] if only.to_string() == BY_NAME)
         && let Some(source) = &insert.source
     {
-        let columns = columns_of(source.as_ref().clone())?;
+        let columns = (lookups.columns)(source.as_ref().clone())?;
         let quoted = |name: String| ObjectName::from(vec![Ident::with_quote('"', name)]);
         insert.columns = columns.into_iter().map(quoted).collect();
     }
-    Ok(())
+    Ok(counts_rows)
 }
 
 struct Rewriter<'a> {
-    columns_of: ColumnsOf<'a>,
+    lookups: Lookups<'a>,
     /// The queries around what is visited, from the outside in.
     around: Vec<Around>,
+    /// Whether rows of a table are numbered as they come.
+    counts_rows: Cell<bool>,
 }
 
 /// A query around what is visited.
@@ -102,7 +121,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.around.pop();
-        if let Err(error) = limits(query) {
+        if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
             return ControlFlow::Break(error);
         }
         // The tables of a WITH are visited first and in order: this may be the next one of them.
@@ -127,6 +146,8 @@ impl VisitorMut for Rewriter<'_> {
             TableFactor::Table { sample: Some(_), .. } => sampled(table),
             TableFactor::Pivot { .. } => self.pivoted(table),
             TableFactor::Unpivot { .. } => self.unpivoted(table),
+            TableFactor::UNNEST { with_ordinality: true, .. }
+            | TableFactor::Table { with_ordinality: true, .. } => Ok(joins::with_ordinality(table)),
             _ => return ControlFlow::Continue(()),
         };
         match written.and_then(|(sql, alias)| derived(&sql, alias)) {
@@ -144,7 +165,39 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
+impl<'a> Rewriter<'a> {
+    fn new(lookups: Lookups<'a>) -> Self {
+        Rewriter { lookups, around: Vec::new(), counts_rows: Cell::new(false) }
+    }
+}
+
 impl Rewriter<'_> {
+    /// LIMIT n %: the rows are counted first.
+    fn percent(&self, query: &mut Query) -> Result<()> {
+        let Some(LimitClause::LimitOffset { limit: Some(Expr::Function(call)), .. }) =
+            &query.limit_clause
+        else {
+            return Ok(());
+        };
+        if call.name.to_string() != PERCENT {
+            return Ok(());
+        }
+        let share = only_arg(&call.args).map(ToString::to_string).unwrap_or_default();
+        let wrong = || Error::sql(format!("LIMIT {share} %: a percentage is between 0 and 100"));
+        let share: f64 =
+            share.parse().ok().filter(|n| (0.0..=100.0).contains(n)).ok_or_else(wrong)?;
+        let mut all = query.clone();
+        (all.limit_clause, all.order_by) = (None, None);
+        let count = self::query(&format!("SELECT count(*) FROM ({all}) AS rows_of_limit"))?;
+        let values = (self.lookups.values)(self.in_context(count))?;
+        let count: f64 = values.first().and_then(|n| n.to_string().parse().ok()).unwrap_or(0.0);
+        let rows = (count * share / 100.0).floor();
+        if let Some(LimitClause::LimitOffset { limit, .. }) = &mut query.limit_clause {
+            *limit = Some(Expr::Value(Value::Number(rows.to_string(), false).into()));
+        }
+        Ok(())
+    }
+
     fn select(&self, select: &mut Select) -> Result<()> {
         if select.projection.is_empty() && select.flavor == SelectFlavor::FromFirstNoSelect {
             let all = WildcardAdditionalOptions::default();
@@ -160,6 +213,9 @@ impl Rewriter<'_> {
                 other => other,
             };
         }
+        self.joins(select)?;
+        self.laterals(select)?;
+        subqueries::in_items(select)?;
         let mut known: Option<Vec<String>> = None;
         if select.projection.iter().any(names_columns) {
             let columns = self.columns_of(select)?;
@@ -184,87 +240,6 @@ impl Rewriter<'_> {
         }
     }
 
-    /// PIVOT (sum(x) FOR key IN (a, b)): one filtered aggregate for each value.
-    fn pivoted(&self, pivot: &TableFactor) -> Result<(String, Option<TableAlias>)> {
-        let TableFactor::Pivot {
-            table,
-            aggregate_functions,
-            value_column,
-            value_source: PivotValueSource::List(values),
-            default_on_null: None,
-            alias,
-        } = pivot
-        else {
-            return Err(Error::sql("this form of PIVOT is not supported")
-                .hint("PIVOT (sum(x) FOR key IN ('a', 'b'))"));
-        };
-        let [key] = &value_column[..] else {
-            return Err(Error::sql("PIVOT goes FOR one column"));
-        };
-        let mut used = names_in(key);
-        used.extend(aggregate_functions.iter().flat_map(|function| names_in(&function.expr)));
-        let columns = self.columns_of_table(table)?;
-        let others: Vec<String> = columns
-            .iter()
-            .filter(|name| !used.contains(&name.to_lowercase()))
-            .map(|name| named(name).to_string())
-            .collect();
-        let mut items = others.clone();
-        for value in values {
-            let name = match (&value.alias, &value.expr) {
-                (Some(alias), _) => alias.value.clone(),
-                (None, Expr::Value(text)) => {
-                    text.value.clone().into_string().unwrap_or_else(|| text.to_string())
-                }
-                (None, other) => other.to_string(),
-            };
-            for function in aggregate_functions {
-                let title = match (&function.alias, aggregate_functions.len()) {
-                    (Some(alias), _) => format!("{name}_{}", alias.value),
-                    (None, 1) => name.clone(),
-                    (None, _) => format!("{name}_{}", function.expr),
-                };
-                let title = Ident::with_quote('"', title.replace('"', "\"\""));
-                let aggregate = &function.expr;
-                items.push(format!("{aggregate} FILTER (WHERE {key} = {}) AS {title}", value.expr));
-            }
-        }
-        let group_by = match others.len() {
-            0 => String::new(),
-            _ => format!(" GROUP BY {}", others.join(", ")),
-        };
-        Ok((format!("SELECT {} FROM {table}{group_by}", items.join(", ")), alias.clone()))
-    }
-
-    /// UNPIVOT (value FOR name IN (a, b)): one SELECT for each column.
-    fn unpivoted(&self, unpivot: &TableFactor) -> Result<(String, Option<TableAlias>)> {
-        let TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } = unpivot
-        else {
-            return Err(Error::sql("this form of UNPIVOT is not supported"));
-        };
-        let used: Vec<String> = columns.iter().flat_map(|column| names_in(&column.expr)).collect();
-        let others: Vec<String> = self
-            .columns_of_table(table)?
-            .iter()
-            .filter(|name| !used.contains(&name.to_lowercase()))
-            .map(|name| format!("{}, ", named(name)))
-            .collect();
-        let keeps_nulls = matches!(null_inclusion, Some(NullInclusion::IncludeNulls));
-        let part = |column: &ExprWithAlias| {
-            let title = match &column.alias {
-                Some(alias) => alias.value.clone(),
-                None => column.expr.to_string().replace('"', ""),
-            };
-            let title = crate::units::show_literal(&title);
-            let (others, column) = (others.concat(), &column.expr);
-            let filter =
-                if keeps_nulls { String::new() } else { format!(" WHERE {column} IS NOT NULL") };
-            format!("SELECT {others}{title} AS {name}, {column} AS {value} FROM {table}{filter}")
-        };
-        let parts: Vec<String> = columns.iter().map(part).collect();
-        Ok((parts.join(" UNION ALL "), alias.clone()))
-    }
-
     /// The columns of all that stands in a FROM.
     fn columns_of(&self, select: &Select) -> Result<Vec<String>> {
         if select.from.is_empty() {
@@ -276,14 +251,21 @@ impl Rewriter<'_> {
         (all.selection, all.having, all.qualify, all.distinct) = (None, None, None, None);
         all.group_by = GroupByExpr::Expressions(vec![], vec![]);
         all.named_window.clear();
-        let mut query = bare_query(SetExpr::Select(Box::new(all)));
+        let query = self.in_context(bare_query(SetExpr::Select(Box::new(all))));
+        let mut columns = (self.lookups.columns)(query)?;
+        columns.retain(|name| !name.starts_with(joins::HIDDEN));
+        Ok(columns)
+    }
+
+    /// A query with the tables of the WITHs around it.
+    fn in_context(&self, mut query: Query) -> Query {
         for around in self.around.iter().rev() {
             if let Some(with) = around.visible() {
                 query = bare_query(SetExpr::Query(Box::new(query)));
                 query.with = Some(with);
             }
         }
-        (self.columns_of)(query)
+        query
     }
 
     /// Puts what aliases stand for in their place, in WHERE and in the items behind them.
@@ -357,23 +339,54 @@ fn part_names(items: &mut [SelectItem]) {
     for item in items {
         let (expr, title) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (&*expr, alias.value.clone()),
-            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
-                (&Expr::Identifier(name.clone()), name.value.clone())
-            }
-            SelectItem::UnnamedExpr(expr) => (&*expr, expr.to_string()),
+            SelectItem::UnnamedExpr(expr) => (&*expr, title_of(expr)),
             _ => continue,
         };
-        // The planner's names have no parentheses but those of calls.
-        let key = |title: &str| title.replace(['(', ')'], "");
-        if seen.insert(key(&title)) {
-            continue;
-        }
-        let mut names = (1..).map(|number| format!("{title}_{number}"));
-        if let Some(name) = names.find(|name| seen.insert(key(name))) {
-            let alias = Ident::with_quote('"', name.replace('"', "\"\""));
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        if let Some(name) = new_name(&title, &mut seen) {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name };
         }
     }
+}
+
+/// An item's name as it was written.
+fn title_of(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(name) => name.value.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Another name, if this one was given before.
+fn new_name(title: &str, seen: &mut HashSet<String>) -> Option<Ident> {
+    // The planner's names have no parentheses but those of calls.
+    let key = |title: &str| title.replace(['(', ')'], "");
+    if seen.insert(key(title)) {
+        return None;
+    }
+    let name = (1..).map(|n| format!("{title}_{n}")).find(|name| seen.insert(key(name)))?;
+    Some(Ident::with_quote('"', name.replace('"', "\"\"")))
+}
+
+/// Names all items that are no columns as they were written: the planner's own names may be one for
+/// two of them, as for a cast and what it casts.
+pub fn name_items(statement: &mut Statement) {
+    struct Namer;
+    impl VisitorMut for Namer {
+        type Break = ();
+        fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            for item in &mut select.projection {
+                let SelectItem::UnnamedExpr(expr) = item else { continue };
+                if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                    let title = title_of(expr).replace('"', "\"\"");
+                    let alias = Ident::with_quote('"', title);
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+            part_names(&mut select.projection);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(statement, &mut Namer);
 }
 
 fn bare_query(body: SetExpr) -> Query {
@@ -608,6 +621,17 @@ fn is_meant(expr: &Expr, name: &str) -> Result<bool> {
     let FunctionArguments::List(list) = &function.args else { return Err(wrong()) };
     match &list.args[..] {
         [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => Ok(true),
+        [FunctionArg::Unnamed(FunctionArgExpr::WildcardWithOptions(options))] => {
+            let left_out = match &options.opt_exclude {
+                Some(ExcludeSelectItem::Single(name)) => vec![name.clone()],
+                Some(ExcludeSelectItem::Multiple(names)) => names.clone(),
+                None => return Err(wrong()),
+            };
+            let is_name = |left_out: &ObjectName| {
+                left_out.to_string().trim_matches('"').eq_ignore_ascii_case(name)
+            };
+            Ok(!left_out.iter().any(is_name))
+        }
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
             Value::SingleQuotedString(pattern) => regex::RegexBuilder::new(pattern)
                 .case_insensitive(true)
@@ -767,6 +791,26 @@ fn parsed_by<T>(
         .map_err(|error| Error::sql(error.to_string()))
 }
 
+/// A value as SQL writes it.
+///
+/// # Errors
+/// When it is of a type that has no literals.
+pub fn literal(value: &ScalarValue) -> Result<Expr> {
+    let data_type = value.data_type();
+    let text = value.to_string();
+    let sql = match &data_type {
+        _ if value.is_null() => "NULL".to_string(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => show_literal(&text),
+        DataType::Date32 => format!("DATE {}", show_literal(&text)),
+        DataType::Timestamp(..) => format!("TIMESTAMP {}", show_literal(&text)),
+        data_type if data_type.is_numeric() || *data_type == DataType::Boolean => text,
+        other => {
+            return Err(Error::sql(format!("a {} cannot name a column", sql_type_name(other))));
+        }
+    };
+    parsed(&sql)
+}
+
 fn call(name: &str, args: &[&Expr]) -> Option<Expr> {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
     parsed(&format!("{name}({})", args.join(", "))).ok()
@@ -802,7 +846,25 @@ fn expression(expr: &mut Expr) {
         Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
             in_subquery(left, right, true)
         }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            subqueries::compared(left, compare_op, right, false)
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            subqueries::compared(left, compare_op, right, true)
+        }
+        Expr::Function(function)
+            if function.name.to_string().eq_ignore_ascii_case("struct_pack") =>
+        {
+            struct_of(&function.args)
+        }
         // ('x').upper() is upper('x').
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain.iter().any(is_half_open) =>
+        {
+            let mut access_chain = access_chain.clone();
+            access_chain.iter_mut().for_each(close);
+            Some(Expr::CompoundFieldAccess { root: root.clone(), access_chain })
+        }
         Expr::CompoundFieldAccess { root, access_chain } => match &access_chain[..] {
             [AccessExpr::Dot(Expr::Function(function))] => {
                 let mut function = function.clone();
@@ -831,6 +893,34 @@ fn expression(expr: &mut Expr) {
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+/// Whether a slice leaves out where it begins or ends.
+fn is_half_open(access: &AccessExpr) -> bool {
+    matches!(access, AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. })
+        if lower_bound.is_none() || upper_bound.is_none())
+}
+
+/// Says where a slice begins and ends.
+fn close(access: &mut AccessExpr) {
+    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) = access {
+        let number = |number: i64| Expr::Value(Value::Number(number.to_string(), false).into());
+        lower_bound.get_or_insert_with(|| number(1));
+        upper_bound.get_or_insert_with(|| number(-1));
+    }
+}
+
+/// `struct_pack(a := 1)` as `named_struct('a', 1)`.
+fn struct_of(args: &FunctionArguments) -> Option<Expr> {
+    let FunctionArguments::List(list) = args else { return None };
+    let fields = list.args.iter().map(|arg| match arg {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+            Some(format!("{}, {value}", show_literal(&name.value)))
+        }
+        _ => None,
+    });
+    let fields: Vec<String> = fields.collect::<Option<_>>()?;
+    parsed(&format!("named_struct({})", fields.join(", "))).ok()
 }
 
 /// `x = ANY (subquery)` and `x <> ALL (subquery)`.

@@ -31,6 +31,15 @@ pub fn query(query: &str, schema: &Schema) -> String {
                 ("q50", if_so(is_number, quantile(&name, "0.5"))),
                 ("q75", if_so(is_number, quantile(&name, "0.75"))),
                 ("count", "count(*)".to_string()),
+                ("distribution", match data_type {
+                    data_type if data_type.is_numeric() => {
+                        format!("distribution(CAST({name} AS DOUBLE))")
+                    }
+                    DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => {
+                        format!("distribution(CAST(date_part('epoch', {name}) AS DOUBLE))")
+                    }
+                    _ => "CAST(NULL AS VARCHAR)".to_string(),
+                }),
                 ("null_percentage", format!(
                     "round(100.0 * CAST(count(*) - count({name}) AS DOUBLE) / nullif(count(*), 0), 2)"
                 )),
@@ -53,6 +62,7 @@ pub fn query(query: &str, schema: &Schema) -> String {
         "q75",
         "count",
         "null_percentage",
+        "distribution",
     ];
     let fields: Vec<String> =
         fields.iter().map(|name| format!("of['{name}'] AS \"{name}\"")).collect();

@@ -48,7 +48,9 @@ impl AnalyzerRule for OneZero {
 /// Changes what an expression compares by bits.
 fn within(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let changed = match &mut expr {
-        Expr::AggregateFunction(call) if call.params.distinct || call.func.name() == "mode" => {
+        Expr::AggregateFunction(call)
+            if call.params.distinct || ["mode", "histogram"].contains(&call.func.name()) =>
+        {
             one_zero(call.params.args.iter_mut(), schema)
         }
         Expr::ScalarFunction(call) if call.name() == "nullif" => {

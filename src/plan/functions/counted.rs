@@ -1,11 +1,15 @@
-//! `mode`: the value that is there most often; of several the smallest.
+//! `mode`: the value that is there most often; of several the smallest. `histogram`: all values with
+//! how often they are there.
 
 use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, MapArray, StructArray, new_empty_array,
+};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -15,17 +19,44 @@ use datafusion::logical_expr::{
 
 /// `mode(x)`.
 pub fn mode() -> AggregateUDF {
-    AggregateUDF::new_from_impl(Mode { signature: Signature::any(1, Volatility::Immutable) })
+    counted(Ask::Mode)
+}
+
+/// `histogram(x)`: a map from values to counts, in the order of values.
+pub fn histogram() -> AggregateUDF {
+    counted(Ask::Histogram)
+}
+
+fn counted(ask: Ask) -> AggregateUDF {
+    let signature = Signature::any(1, Volatility::Immutable);
+    AggregateUDF::new_from_impl(Counted { ask, signature })
+}
+
+/// What becomes of the counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Ask {
+    Mode,
+    Histogram,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Mode {
+struct Counted {
+    ask: Ask,
     signature: Signature,
 }
 
-impl AggregateUDFImpl for Mode {
+/// The fields of a map from values to counts.
+fn entries(value: &DataType) -> Fields {
+    let value = Field::new("key", value.clone(), false);
+    Fields::from(vec![value, Field::new("value", DataType::Int64, true)])
+}
+
+impl AggregateUDFImpl for Counted {
     fn name(&self) -> &str {
-        "mode"
+        match self.ask {
+            Ask::Mode => "mode",
+            Ask::Histogram => "histogram",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -33,7 +64,13 @@ impl AggregateUDFImpl for Mode {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(arg_types[0].clone())
+        Ok(match self.ask {
+            Ask::Mode => arg_types[0].clone(),
+            Ask::Histogram => {
+                let entries = DataType::Struct(entries(&arg_types[0]));
+                DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+            }
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -46,13 +83,14 @@ impl AggregateUDFImpl for Mode {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let data_type = args.return_field.data_type().clone();
-        Ok(Box::new(Counts { data_type, counts: HashMap::new() }))
+        let data_type = args.expr_fields[0].data_type().clone();
+        Ok(Box::new(Counts { ask: self.ask, data_type, counts: HashMap::new() }))
     }
 }
 
 #[derive(Debug)]
 struct Counts {
+    ask: Ask,
     data_type: DataType,
     counts: HashMap<ScalarValue, u64>,
 }
@@ -96,6 +134,20 @@ impl Accumulator for Counts {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
+        match self.ask {
+            Ask::Mode => self.most_frequent(),
+            Ask::Histogram => self.all(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let values = self.counts.keys().map(ScalarValue::size).sum::<usize>();
+        size_of::<Self>() + values + self.counts.capacity() * size_of::<u64>()
+    }
+}
+
+impl Counts {
+    fn most_frequent(&self) -> Result<ScalarValue> {
         let mut best: Option<(&ScalarValue, u64)> = None;
         for (value, count) in &self.counts {
             let is_better = best.is_none_or(|(best, best_count)| {
@@ -113,8 +165,20 @@ impl Accumulator for Counts {
         }
     }
 
-    fn size(&self) -> usize {
-        let values = self.counts.keys().map(ScalarValue::size).sum::<usize>();
-        size_of::<Self>() + values + self.counts.capacity() * size_of::<u64>()
+    fn all(&self) -> Result<ScalarValue> {
+        let mut sorted: Vec<_> = self.counts.iter().collect();
+        sorted.sort_by(|a, b| a.0.partial_cmp(b.0).unwrap_or(std::cmp::Ordering::Equal));
+        let counts: Int64Array =
+            sorted.iter().map(|(_, count)| i64::try_from(**count).unwrap_or(i64::MAX)).collect();
+        let values = match sorted.is_empty() {
+            true => new_empty_array(&self.data_type),
+            false => ScalarValue::iter_to_array(sorted.iter().map(|(value, _)| (*value).clone()))?,
+        };
+        let fields = entries(&self.data_type);
+        let field = Field::new("entries", DataType::Struct(fields.clone()), false);
+        let pairs = StructArray::try_new(fields, vec![values, Arc::new(counts)], None)?;
+        let offsets = OffsetBuffer::from_lengths([sorted.len()]);
+        let map = MapArray::try_new(Arc::new(field), offsets, pairs, None, false)?;
+        Ok(ScalarValue::Map(Arc::new(map)))
     }
 }
