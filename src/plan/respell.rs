@@ -424,24 +424,26 @@ impl Writer<'_> {
         None
     }
 
+    /// Whether the query ends that a PIVOT or UNPIVOT is.
+    fn ends_pivot(&self, at: usize) -> bool {
+        self.is_any(at, &["order", "limit", "union", "intersect", "except"])
+            || matches!(self.token(at), Some(Token::SemiColon))
+    }
+
     /// PIVOT source ON key [IN (...)] [USING aggregates] [GROUP BY columns]
     fn pivot(&mut self, at: usize, end: usize) -> Option<usize> {
-        let ends = |own: &Self, at: usize| {
-            own.is_any(at, &["order", "limit", "union", "intersect", "except"])
-                || matches!(own.token(at), Some(Token::SemiColon))
-        };
         let on = self.find(at + 1, end, |own, at| own.is(at, "on"));
         if on == end || on == at + 1 {
             return None;
         }
-        let using =
-            self.find(on + 1, end, |own, at| own.is_any(at, &["using", "group"]) || ends(own, at));
+        let using = self
+            .find(on + 1, end, |own, at| own.is_any(at, &["using", "group"]) || own.ends_pivot(at));
         let group = match self.is(using, "using") {
-            true => self.find(using + 1, end, |own, at| own.is(at, "group") || ends(own, at)),
+            true => self.find(using + 1, end, |own, at| own.is(at, "group") || own.ends_pivot(at)),
             false => using,
         };
         let last = match self.is(group, "group") && self.is(group + 1, "by") {
-            true => self.find(group + 2, end, ends),
+            true => self.find(group + 2, end, Self::ends_pivot),
             false => group,
         };
         let within = self.find(on + 1, using, |own, at| own.is(at, "in"));
@@ -471,15 +473,11 @@ impl Writer<'_> {
 
     /// UNPIVOT source ON columns [INTO NAME n VALUE v]
     fn unpivot(&mut self, at: usize, end: usize) -> Option<usize> {
-        let ends = |own: &Self, at: usize| {
-            own.is_any(at, &["order", "limit", "union", "intersect", "except"])
-                || matches!(own.token(at), Some(Token::SemiColon))
-        };
         let on = self.find(at + 1, end, |own, at| own.is(at, "on"));
         if on == end || on == at + 1 {
             return None;
         }
-        let into = self.find(on + 1, end, |own, at| own.is(at, "into") || ends(own, at));
+        let into = self.find(on + 1, end, |own, at| own.is(at, "into") || own.ends_pivot(at));
         let mut last = into;
         let (mut name, mut value) = ("name".to_string(), "value".to_string());
         if self.is(into, "into") && self.is(into + 1, "name") && self.is(into + 3, "value") {

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, MapArray, StructArray, new_empty_array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, MapArray, StructArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
@@ -170,12 +168,12 @@ impl Counts {
         sorted.sort_by(|a, b| a.0.partial_cmp(b.0).unwrap_or(std::cmp::Ordering::Equal));
         let counts: Int64Array =
             sorted.iter().map(|(_, count)| i64::try_from(**count).unwrap_or(i64::MAX)).collect();
-        let values = match sorted.is_empty() {
-            true => new_empty_array(&self.data_type),
-            false => ScalarValue::iter_to_array(sorted.iter().map(|(value, _)| (*value).clone()))?,
-        };
         let fields = entries(&self.data_type);
         let field = Field::new("entries", DataType::Struct(fields.clone()), false);
+        if sorted.is_empty() {
+            return ScalarValue::try_from(DataType::Map(Arc::new(field), false));
+        }
+        let values = ScalarValue::iter_to_array(sorted.iter().map(|(value, _)| (*value).clone()))?;
         let pairs = StructArray::try_new(fields, vec![values, Arc::new(counts)], None)?;
         let offsets = OffsetBuffer::from_lengths([sorted.len()]);
         let map = MapArray::try_new(Arc::new(field), offsets, pairs, None, false)?;

@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
+    Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
 };
 
 use super::{Rewriter, derived, parsed};
@@ -211,7 +211,7 @@ impl Rewriter<'_> {
             }
         }
         select.projection = items;
-        let _ = select.visit(&mut Putter { made: &made, columns: &columns });
+        let _ = select.visit(&mut Putter { made: &made, columns: &columns, depth: 0 });
         Ok(())
     }
 }
@@ -252,7 +252,9 @@ fn takes(table: &TableFactor, made: &mut Vec<Made>) -> bool {
             SelectItem::UnnamedExpr(expr) => (expr, None),
             _ => return false,
         };
-        let (Some(name), false) = (given.or(own), has_aggregate(expr)) else { return false };
+        // What is put in several places must be the same in each.
+        let is_fixed = !has_aggregate(expr) && !super::is_volatile(expr);
+        let (Some(name), true) = (given.or(own), is_fixed) else { return false };
         found.push(Made { table: alias.name.value.clone(), name, expr: expr.clone() });
     }
     if is_bare {
@@ -313,12 +315,27 @@ fn find<'a>(made: &'a [Made], columns: &[String], expr: &Expr) -> Option<&'a Mad
 struct Putter<'a> {
     made: &'a [Made],
     columns: &'a [String],
+    /// Subqueries around: a bare name in one may be a column of its own tables.
+    depth: usize,
 }
 
 impl VisitorMut for Putter<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 && matches!(expr, Expr::Identifier(_)) {
+            return ControlFlow::Continue(());
+        }
         if let Some(found) = find(self.made, self.columns, expr) {
             *expr = Expr::Nested(Box::new(found.expr.clone()));
         }
