@@ -6,9 +6,10 @@ use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, State
 use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::SwathDialect;
+use super::place::Offsets;
 use super::respell::{Respelled, respell};
 use crate::error::{Error, Place, Result};
 
@@ -275,6 +276,10 @@ fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
             message = rest.trim_end_matches("\")");
         }
     }
+    if message.contains("recursionLimitExceeded") {
+        return Error::sql(format!("the statement nests deeper than {DEPTH_MAX} levels"))
+            .hint("give parts of it names: WITH a AS (SELECT ...) SELECT ...");
+    }
     if let Some(wanted) = message.strip_suffix(", found: EOF") {
         let wanted = wanted.replacen("Expected: ", "expected ", 1);
         return Error::sql(format!("{wanted}, found the end of the text")).at(end_of(sql));
@@ -284,7 +289,8 @@ fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
         let number = |text: &str| {
             text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
         };
-        let found = offset_of(&respelled.text, number(line)?, number(column)?)?;
+        let place = Location { line: number(line)?, column: number(column)? };
+        let found = Offsets::new(&respelled.text).of(place);
         Some((text, place_of(sql, respelled.origin(found))))
     });
     let (text, place) = placed.map_or((message, None), |(text, place)| (text, Some(place)));
@@ -300,18 +306,6 @@ fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
         _ => Error::sql(text),
     };
     place.map_or(error.clone(), |place| error.at(place))
-}
-
-/// The offset of a line and a column, both counted from 1.
-fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
-    let line_start = match line.checked_sub(2) {
-        Some(before) => text.match_indices('\n').nth(usize::try_from(before).ok()?)?.0 + 1,
-        None => 0,
-    };
-    let column = usize::try_from(column).ok()?.checked_sub(1)?;
-    let line = &text[line_start..];
-    let within = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)?;
-    Some(line_start + within)
 }
 
 /// The line and the column of an offset.

@@ -3,7 +3,7 @@
 //! The planner knows the places of names, but sees them after macros and views were put in, whose
 //! texts are others: a place counts only if the name that the error is about stands there.
 
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::SwathDialect;
 use crate::error::{Error, ErrorKind, Place};
@@ -62,6 +62,35 @@ fn is_named(token: &Token, name: &str) -> bool {
         }
         Token::SingleQuotedString(text) => text == name,
         _ => false,
+    }
+}
+
+/// Turns lines and columns, both counted from 1, into offsets; each must lie behind the one before.
+#[derive(Debug)]
+pub struct Offsets<'a> {
+    text: &'a str,
+    at: usize,
+    line: u64,
+    column: u64,
+}
+
+impl<'a> Offsets<'a> {
+    /// From the start of a text.
+    pub fn new(text: &'a str) -> Self {
+        Offsets { text, at: 0, line: 1, column: 1 }
+    }
+
+    /// The offset of a place; the end of the text if it lies behind that.
+    pub fn of(&mut self, wanted: Location) -> usize {
+        for c in self.text[self.at..].chars() {
+            if (self.line, self.column) >= (wanted.line, wanted.column) {
+                break;
+            }
+            self.at += c.len_utf8();
+            (self.line, self.column) =
+                if c == '\n' { (self.line + 1, 1) } else { (self.line, self.column + 1) };
+        }
+        self.at
     }
 }
 

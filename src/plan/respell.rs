@@ -21,6 +21,8 @@ use std::ops::Range;
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::place::Offsets;
+
 /// Stands for the columns of `INSERT INTO t BY NAME`, which are those of the query.
 pub const BY_NAME: &str = "_by_n";
 /// Stands for LIMIT n %.
@@ -96,19 +98,12 @@ impl Respelled<'_> {
 
 /// Respells a text that was cut into these tokens.
 pub fn respell<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Respelled<'a> {
-    let lines: Vec<usize> =
-        std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut pieces = Vec::with_capacity(tokens.len());
-    for found in tokens.iter().filter(|found| !matches!(found.token, Token::Whitespace(_))) {
-        let (start, end) = (found.span.start, found.span.end);
-        let (Some(from), Some(to)) = (
-            offset(sql, &lines, start.line, start.column),
-            offset(sql, &lines, end.line, end.column),
-        ) else {
-            return Respelled { text: Cow::Borrowed(sql), anchors: Vec::new() };
-        };
-        pieces.push((&found.token, from..to));
-    }
+    let mut offsets = Offsets::new(sql);
+    let pieces: Vec<_> = tokens
+        .iter()
+        .filter(|found| !matches!(found.token, Token::Whitespace(_)))
+        .map(|found| (&found.token, offsets.of(found.span.start)..offsets.of(found.span.end)))
+        .collect();
     let closings = closings(&pieces);
     let mut writer = Writer {
         sql,
@@ -124,19 +119,6 @@ pub fn respell<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Respelled<'a> {
         return Respelled { text: Cow::Borrowed(sql), anchors: Vec::new() };
     }
     Respelled { text: Cow::Owned(writer.text), anchors: writer.anchors }
-}
-
-/// The offset of a line and a column, both counted from 1.
-fn offset(text: &str, lines: &[usize], line: u64, column: u64) -> Option<usize> {
-    let start = *lines.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let column = usize::try_from(column).ok()?.checked_sub(1)?;
-    let rest = &text[start..];
-    // Nearly every line is ASCII up to there.
-    if rest.as_bytes().get(..column).is_some_and(<[u8]>::is_ascii) {
-        return Some(start + column);
-    }
-    let within = rest.char_indices().map(|(at, _)| at).chain([rest.len()]).nth(column)?;
-    Some(start + within)
 }
 
 /// For each opening bracket the one that closes it, if it is of its kind.

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer, Whitespace, Word};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
 use super::complete::is_keyword;
 use crate::plan::dialect::SwathDialect;
+use crate::plan::place::Offsets;
 
 /// What a piece of a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +39,10 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     let mut tokens = Vec::new();
     let is_whole =
         Tokenizer::new(&SwathDialect, text).tokenize_with_location_into_buf(&mut tokens).is_ok();
-    let mut places = Places { text, at: 0, location: Location { line: 1, column: 1 } };
+    let mut offsets = Offsets::new(text);
     let mut pieces: Vec<Piece> = Vec::with_capacity(tokens.len() + 1);
     for found in &tokens {
-        let range = places.offset(found.span.start)..places.offset(found.span.end);
+        let range = offsets.of(found.span.start)..offsets.of(found.span.end);
         pieces.push(Piece { range, kind: kind_of(&found.token) });
     }
     let end = pieces.last().map_or(0, |piece| piece.range.end);
@@ -78,31 +79,6 @@ fn kind_of(token: &Token) -> Kind {
         | Token::NationalStringLiteral(_)
         | Token::HexStringLiteral(_) => Kind::Text,
         _ => Kind::Other,
-    }
-}
-
-/// Turns lines and columns into offsets; they only grow.
-struct Places<'a> {
-    text: &'a str,
-    at: usize,
-    location: Location,
-}
-
-impl Places<'_> {
-    fn offset(&mut self, wanted: Location) -> usize {
-        for c in self.text[self.at..].chars() {
-            let here = (self.location.line, self.location.column);
-            if here >= (wanted.line, wanted.column) {
-                break;
-            }
-            self.at += c.len_utf8();
-            if c == '\n' {
-                self.location = Location { line: self.location.line + 1, column: 1 };
-            } else {
-                self.location.column += 1;
-            }
-        }
-        self.at
     }
 }
 

@@ -272,7 +272,8 @@ pub(crate) fn parse_short_double(text: &[u8], decimal: u8) -> Option<f64> {
     for (idx, &byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit <= 9 {
-            mantissa = mantissa * 10 + u64::from(digit);
+            // Sixteen digits fit.
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
         } else if byte == decimal && point.is_none() {
             point = Some(idx);
         } else {
@@ -377,12 +378,32 @@ type Digits = (u32, usize);
 
 /// Three numbers with one separator twice, and what follows.
 fn three_numbers(text: &[u8]) -> Option<(Digits, u8, Digits, Digits, &[u8])> {
+    if let Some(found) = iso_numbers(text) {
+        return Some(found);
+    }
     let (first, rest) = number_prefix(text, 4)?;
     let (&separator, rest) = rest.split_first()?;
     let (second, rest) = number_prefix(rest, 2)?;
     let rest = rest.strip_prefix(&[separator])?;
     let (third, rest) = number_prefix(rest, 4)?;
     Some((first, separator, second, third, rest))
+}
+
+/// `2024-12-31`, as nearly all dates are written.
+fn iso_numbers(text: &[u8]) -> Option<(Digits, u8, Digits, Digits, &[u8])> {
+    let (date, rest) = text.split_first_chunk::<10>()?;
+    let &[y1, y2, y3, y4, first, m1, m2, second, d1, d2] = date;
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
+    let is_whole = digits.iter().all(|digit| *digit <= 9)
+        && first == second
+        && !first.is_ascii_digit()
+        && !rest.first().is_some_and(u8::is_ascii_digit);
+    if !is_whole {
+        return None;
+    }
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = digits.map(u32::from);
+    let year = ((y1 * 10 + y2) * 10 + y3) * 10 + y4;
+    Some(((year, 4), first, (m1 * 10 + m2, 2), (d1 * 10 + d2, 2), rest))
 }
 
 /// One to `len_max` digits, their number and count, and what follows.
