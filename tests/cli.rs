@@ -321,3 +321,61 @@ fn flags_say_how_csv_is_written() {
     exit 2
     "#);
 }
+
+#[test]
+fn verbs_stand_for_statements() {
+    let dir = tempfile::tempdir().expect("dir");
+    let out = dir.path().join("sales.parquet").display().to_string();
+    let run = swath(&["convert", "testdata/sales", &out]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let run = swath(&["--format", "csv", "head", &out]);
+    assert_eq!(run.stdout.lines().count(), 11, "{}", run.stdout);
+    let run = swath(&["--format", "csv", "schema", "testdata/traps/zeros.csv"]);
+    assert_eq!(run.stdout, "column_name,column_type\nid,VARCHAR\nn,BIGINT\n");
+    let run = swath(&["--format", "jsonl", "files", &out]);
+    assert!(run.stdout.contains("\"rows\":173"), "{}", run.stdout);
+    let run = swath(&["sniff", "testdata/traps/zeros.csv"]);
+    assert!(run.stdout.contains("call = read_csv("), "{}", run.stdout);
+    let run = swath(&["summarize", "testdata/sales"]);
+    assert!(run.stdout.contains("distribution"), "{}", run.stdout);
+    for (words, code) in
+        [(&["schema"][..], 2), (&["convert", "a.csv"], 2), (&["completions", "x"], 2)]
+    {
+        let run = swath(words);
+        assert_eq!(run.code, code, "{words:?}: {}", run.stderr);
+        assert!(run.stderr.contains("hint:"), "{words:?}: {}", run.stderr);
+    }
+    assert!(swath(&["completions", "bash"]).stdout.contains("--max-scan-bytes"));
+    assert!(swath(&["man"]).stdout.contains(".TH swath"));
+}
+
+#[test]
+fn an_answer_can_be_a_picture() {
+    let dir = tempfile::tempdir().expect("dir");
+    let sql = "SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY region";
+    for (name, start) in
+        [("a.svg", "<svg"), ("a.png", "\u{fffd}PNG"), ("a.html", "<!doctype html>")]
+    {
+        let path = dir.path().join(name);
+        let run = swath(&["-o", &path.display().to_string(), sql]);
+        assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{}", run.stderr);
+        let bytes = std::fs::read(&path).expect("drawn");
+        assert!(String::from_utf8_lossy(&bytes).starts_with(start), "{name}");
+    }
+    let path = dir.path().join("none.svg").display().to_string();
+    let run = swath(&["-o", &path, "SELECT 'a' AS x"]);
+    assert!(run.code == 2 && run.stderr.contains("no column of numbers"), "{}", run.stderr);
+    assert!(!dir.path().join("none.svg").exists());
+}
+
+#[test]
+fn scans_have_a_limit() {
+    let sql = "SELECT sum(amount) FROM 'testdata/sales'";
+    let run = swath(&["--max-scan-bytes", "1kB", sql]);
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert!(run.stderr.contains("would read 6.68 kB in 8 files"), "{}", run.stderr);
+    let pruned = format!("{sql} WHERE region = 'east' AND year = 2024");
+    assert_eq!(swath(&["--max-scan-bytes", "1kB", &pruned]).code, 0);
+    assert_eq!(swath(&["--max-scan-bytes", "1kB", &format!("EXPLAIN {sql}")]).code, 0);
+    assert_eq!(swath(&["--max-scan-bytes", "lots", sql]).code, 2);
+}
