@@ -35,6 +35,19 @@ pub struct Listing {
     pub skipped: BTreeMap<&'static str, u64>,
     folders: Folders,
     roots: Roots,
+    /// Compiled patterns: those of braces share theirs.
+    globs: HashMap<String, GlobMatcher>,
+}
+
+impl Listing {
+    fn glob(&mut self, component: &str) -> Result<GlobMatcher, globset::Error> {
+        if let Some(known) = self.globs.get(component) {
+            return Ok(known.clone());
+        }
+        let glob = GlobBuilder::new(component).literal_separator(true).build()?.compile_matcher();
+        self.globs.insert(component.to_string(), glob.clone());
+        Ok(glob)
+    }
 }
 
 /// The folders that were listed, as they were before.
@@ -276,11 +289,10 @@ fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result
         steps.push(if component == "**" {
             Step::AnyDepth
         } else if has_glob(component) {
-            let glob =
-                GlobBuilder::new(component).literal_separator(true).build().map_err(|error| {
-                    Error::sql(format!("bad pattern {pattern:?}: {}", error.kind()))
-                })?;
-            Step::Glob(glob.compile_matcher(), component.starts_with(['.', '_']))
+            let glob = listing.glob(component).map_err(|error| {
+                Error::sql(format!("bad pattern {pattern:?}: {}", error.kind()))
+            })?;
+            Step::Glob(glob, component.starts_with(['.', '_']))
         } else {
             Step::Literal(component.to_string())
         });

@@ -245,6 +245,13 @@ impl Writer<'_> {
         at == start || matches!(self.token(at - 1), Some(Token::SemiColon))
     }
 
+    /// Where the statement begins that a token stands in.
+    fn statement_start(&self, at: usize, start: usize) -> usize {
+        let before = self.pieces[start..at].iter();
+        let semicolon = before.rev().position(|(token, _)| **token == Token::SemiColon);
+        semicolon.map_or(start, |back| at - back)
+    }
+
     /// Writes the tokens from `start` up to `end`.
     fn write(&mut self, start: usize, end: usize) {
         self.depth += 1;
@@ -306,9 +313,13 @@ impl Writer<'_> {
 
     /// Writes what begins here if it is respelled; returns where to go on.
     fn special(&mut self, at: usize, start: usize, end: usize) -> Option<usize> {
-        if (self.begins(at, start) || at > start && self.is(at - 1, "explain"))
-            && let Some(next) = self.statement(at, end)
-        {
+        let follows = |words: &[&str]| at > start && self.is_any(at - 1, words);
+        let is_statement = self.begins(at, start)
+            || follows(&["explain", "analyze", "stages"])
+            || follows(&["as"])
+                && self.is_any(at, &["pivot", "unpivot", "table"])
+                && self.is(self.statement_start(at, start), "create");
+        if is_statement && let Some(next) = self.statement(at, end) {
             return Some(next);
         }
         if let Some(Token::LBracket) = self.token(at)
@@ -612,6 +623,12 @@ mod tests {
             "TABLE t; DESCRIBE 'x'; DESCRIBE SELECT 1",
             "SELECT * FROM t; DESCRIBE SELECT * FROM 'x'; DESCRIBE SELECT 1",
         );
+        check(
+            "SELECT 1; CREATE VIEW v AS PIVOT t ON k",
+            "SELECT 1; CREATE VIEW v AS SELECT * FROM (SELECT * FROM t) PIVOT (count(*) FOR k IN (ANY))",
+        );
+        check("SELECT a AS pivot FROM t JOIN u ON b", "SELECT a AS pivot FROM t JOIN u ON b");
+        check("EXPLAIN ANALYZE TABLE t", "EXPLAIN ANALYZE SELECT * FROM t");
         check("EXPLAIN TABLE t", "EXPLAIN SELECT * FROM t");
         check(
             "WITH a AS NOT MATERIALIZED (SELECT 1) SELECT * LIKE 'i%' FROM a",
