@@ -317,7 +317,7 @@ impl Writer<'_> {
         let is_statement = self.begins(at, start)
             || follows(&["explain", "analyze", "stages"])
             || follows(&["as"])
-                && self.is_any(at, &["pivot", "unpivot", "table"])
+                && self.is_any(at, &["pivot", "unpivot"])
                 && self.is(self.statement_start(at, start), "create");
         if is_statement && let Some(next) = self.statement(at, end) {
             return Some(next);
