@@ -156,6 +156,18 @@ fn commands_look_at_files_results_and_settings() {
     converse(&mut shell, &[("SELECT 7 AS seven;", "swath> "), ("SELECT 8 AS eight;", "eight")]);
     assert_eq!(std::fs::read_to_string(file("once.csv")).expect("written"), "seven\n7\n");
     converse(&mut shell, &[(".once |tr a-z A-Z", "swath> "), ("SELECT 'loud' AS x;", "LOUD")]);
+    // What is drawn into a file is the last result; what failed is none.
+    send(&mut shell, &format!(".once {}", file("d.svg")));
+    converse(
+        &mut shell,
+        &[
+            ("SELECT 4321 AS drawn;", "swath> "),
+            ("SELECT drawn + 1 AS next FROM _;", "4322"),
+            ("SELECT nothing;", "no column named"),
+            ("SELECT next + 1 AS more FROM _;", "no table or view named _"),
+            (".last", "there is no result yet"),
+        ],
+    );
     converse(
         &mut shell,
         &[("SELECT 1 AS a, 2 AS b;", "1 row"), (&format!(".chart > {}", file("c.svg")), "swath> ")],
@@ -173,6 +185,9 @@ fn scripts_run_up_to_their_first_error() {
     std::fs::write(&rc, "-- at the start\n.mode csv\nCREATE VIEW one AS\n  SELECT 1 AS x;\n")
         .expect("rc");
     let script = state.path().join("script.sql");
+    let outer = state.path().join("outer.sql");
+    let inner = format!(".read {}\nSELECT 'unreachable' AS never;\n", script.display());
+    std::fs::write(&outer, inner).expect("script");
     std::fs::write(&script, "SELECT x + 1 AS two FROM one;\n.mode nope\nSELECT 3 AS three;")
         .expect("script");
     let mut shell = shell(state.path(), "dumb", 60_000);
@@ -180,6 +195,9 @@ fn scripts_run_up_to_their_first_error() {
     shell.exp_string("two\r\n2").expect("the view of the rc file, in its mode");
     shell.exp_string("no format named nope").expect("the error");
     shell.exp_string("script.sql, line 2").expect("its place");
+    send(&mut shell, &format!(".read {}", outer.display()));
+    shell.exp_string("script.sql, line 2").expect("the inner one stops");
+    shell.exp_string("outer.sql, line 1").expect("and so the outer one");
     send(&mut shell, ".mode json");
     converse(&mut shell, &[("SELECT 'on' AS goes;", "[{\"goes\":\"on\"}]")]);
     send(&mut shell, ".quit");

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use self::args::{Args, Color, NotesForm, ProgressArg};
 use self::verbs::Task;
-use crate::console::{Interrupt, ProgressForm, Report, Screen, Settings, watch};
+use crate::console::{Interrupt, ProgressForm, Report, Settings, terminal_width, watch};
 use crate::dataset::cache::Cache;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -189,12 +189,6 @@ fn report(args: &Args) -> Report {
             ProgressArg::Auto | ProgressArg::Never => ProgressForm::Off,
         },
     }
-}
-
-/// The width of the terminal, if it tells; COLUMNS comes first.
-fn terminal_width() -> Option<usize> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    columns.or_else(|| Some(Screen::of_terminal()?.width))
 }
 
 /// Whether the terminal can do no more than print.

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use clap_complete::Shell;
 
 use super::args::Args;
+use crate::console::about;
 use crate::error::{Error, Result};
 use crate::output::Format;
 use crate::units::show_literal;
@@ -56,19 +57,19 @@ pub(super) fn task(words: &[String]) -> Result<Option<Task>> {
     let Some((name, arguments, _)) = VERBS.iter().find(|(name, ..)| name == verb) else {
         return Ok(None);
     };
-    let about = |sql: &str| -> Vec<String> {
+    let for_each = |sql: &str| -> Vec<String> {
         rest.iter().map(|path| sql.replace("{}", &show_literal(path))).collect()
     };
-    let statements = |sql: &str| Task::Statements { texts: about(sql), format: None };
+    let statements = |sql: &str| Task::Statements { texts: for_each(sql), format: None };
     Ok(Some(match (*name, rest) {
-        ("schema", [_, ..]) => statements("DESCRIBE SELECT * FROM {}"),
+        ("schema", [_, ..]) => statements(about::SCHEMA),
         ("head", [_, ..]) => statements("SELECT * FROM {} LIMIT 10"),
         ("summarize", [_, ..]) => statements("SUMMARIZE SELECT * FROM {}"),
-        ("files", [_, ..]) => statements(crate::console::FILES_SQL),
+        ("files", [_, ..]) => statements(about::FILES),
         ("sniff", [_, ..]) => {
-            Task::Statements { texts: about("SELECT * FROM sniff({})"), format: Some(Format::Line) }
+            Task::Statements { texts: for_each(about::SNIFF), format: Some(Format::Line) }
         }
-        ("check", [_, ..]) => Task::Check { texts: about("SELECT * FROM check({})") },
+        ("check", [_, ..]) => Task::Check { texts: for_each(about::CHECK) },
         ("convert", [from, to]) => {
             let (from, to) = (show_literal(from), show_literal(to));
             Task::Statements {

@@ -87,7 +87,7 @@ fn token_len(text: &str) -> usize {
 /// Bytes up to the end of a value, as far as that can be told without the file's dialect.
 fn value_len(text: &str) -> usize {
     let first = text.chars().next().map_or(0, char::len_utf8);
-    text.find([',', ';', '\t', '|']).unwrap_or(text.len()).clamp(first, text.len().max(first))
+    text.find([',', ';', '\t', '|']).unwrap_or(text.len()).max(first)
 }
 
 /// A line of a file of plain UTF-8, counted from 1.

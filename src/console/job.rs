@@ -215,20 +215,14 @@ impl Job<'_> {
 
     /// How a table looks that nobody sees on this terminal.
     fn whole_table(&self) -> TableOptions {
-        TableOptions {
-            rows_max: usize::MAX,
-            width: None,
-            color: false,
-            upright: false,
-            ..self.table.clone()
-        }
+        TableOptions { color: false, ..self.table.whole() }
     }
 
     fn to_file(&self, answer: AnswerStream, path: &Path) -> Result<u64, Failure> {
         if self.format.is_none()
             && let Some(picture) = chart::Picture::of_path(path)
         {
-            return Ok(draw_file(answer, picture, path)?);
+            return Ok(self.draw(answer, picture, path)?);
         }
         let format = match self.format {
             Some(format) => format,
@@ -250,6 +244,17 @@ impl Job<'_> {
         Ok(row_count)
     }
 
+    /// Draws the answer into a file, and returns the count of its rows.
+    fn draw(&self, answer: AnswerStream, picture: chart::Picture, path: &Path) -> Result<u64> {
+        let answer = answer.collect_all()?;
+        if let Some(kept) = self.kept {
+            answer.batches().iter().for_each(|batch| kept.borrow_mut().push(batch));
+        }
+        let chart = Chart::of(answer.schema(), answer.batches(), &Request::default())?;
+        chart.write(picture, path)?;
+        Ok(answer.row_count() as u64)
+    }
+
     fn write_rows(
         &self,
         mut writer: Box<dyn RowWriter + '_>,
@@ -267,14 +272,6 @@ impl Job<'_> {
         writer.finish().map_err(failed_write)?;
         Ok(row_count)
     }
-}
-
-/// Draws an answer into a file, and returns the count of its rows.
-fn draw_file(answer: AnswerStream, picture: chart::Picture, path: &Path) -> Result<u64> {
-    let answer = answer.collect_all()?;
-    let chart = Chart::of(answer.schema(), answer.batches(), &Request::default())?;
-    chart.write(picture, path)?;
-    Ok(answer.row_count() as u64)
 }
 
 /// Shows rows that are already there, through a pager if they do not fit on the screen.

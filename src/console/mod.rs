@@ -3,6 +3,7 @@
 //! Running a statement under Ctrl-C, writing its answer, saying on stderr how it went. What the
 //! terminal is like comes from `cli`.
 
+pub mod about;
 mod bar;
 pub mod chart;
 mod excerpt;
@@ -18,15 +19,12 @@ pub use self::bar::ProgressForm;
 pub use self::interrupt::Interrupt;
 pub use self::job::{Destination, Failure, Job, Ran, show_rows};
 pub use self::kept::Kept;
-pub use self::pager::{Screen, shell_command};
+pub use self::pager::{Screen, shell_command, terminal_width};
 pub use self::report::Report;
 pub use self::watch::watch;
 
 use crate::engine::Params;
 use crate::output::{Format, TableOptions};
-
-/// What is shown of files at first sight; `{}` is the location.
-pub const FILES_SQL: &str = "SELECT file, bytes, rows, format, modified, problem FROM files({})";
 
 /// What flags and terminal say about showing answers.
 #[derive(Debug, Clone)]

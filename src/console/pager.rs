@@ -17,12 +17,23 @@ pub struct Screen {
 impl Screen {
     /// The size of the terminal, if it tells; COLUMNS and LINES come first.
     pub fn of_terminal() -> Option<Self> {
-        let told = |name: &str| std::env::var(name).ok()?.parse().ok();
-        let size = crossterm::terminal::size().ok().filter(|size| size.0 > 0 && size.1 > 0);
-        let width = told("COLUMNS").or(size.map(|size| usize::from(size.0)))?;
-        let height = told("LINES").or(size.map(|size| usize::from(size.1)))?;
-        Some(Screen { width, height })
+        let height = told("LINES").or_else(|| Some(size()?.1))?;
+        Some(Screen { width: terminal_width()?, height })
     }
+}
+
+/// The width of the terminal, if it tells; COLUMNS comes first.
+pub fn terminal_width() -> Option<usize> {
+    told("COLUMNS").or_else(|| Some(size()?.0))
+}
+
+fn told(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn size() -> Option<(usize, usize)> {
+    let size = crossterm::terminal::size().ok().filter(|size| size.0 > 0 && size.1 > 0);
+    size.map(|(width, height)| (usize::from(width), usize::from(height)))
 }
 
 /// Prints what fits on a screen, and pages what does not.

@@ -281,13 +281,20 @@ impl Session {
             .map_err(|error| plan::place::placed(self.with_nearest_table(error), &text))
     }
 
-    /// A hint at the table that may have been meant.
+    /// A hint at the table or table function that may have been meant.
     fn with_nearest_table(&self, error: Error) -> Error {
+        let message = error.message().to_string();
+        if let Some(name) = message.strip_prefix("no table function named ") {
+            let all = plan::bind::TABLE_FUNCTIONS;
+            return match nearest(name, all) {
+                Some(nearest) => error.hint(format!("did you mean {nearest}?")),
+                None => error.hint(format!("there are {}", all.join(", "))),
+            };
+        }
         let names = self.table_names();
-        let missing = error.message().strip_prefix("no table or view named ");
-        let nearest = missing.and_then(|name| nearest(name, names.iter().map(String::as_str)));
-        match nearest {
-            Some(nearest) => error.clone().hint(format!("did you mean {nearest}?")),
+        let missing = message.strip_prefix("no table or view named ");
+        match missing.and_then(|name| nearest(name, names.iter().map(String::as_str))) {
+            Some(nearest) => error.hint(format!("did you mean {nearest}?")),
             None => error,
         }
     }

@@ -65,7 +65,7 @@ fn said_plainly(text: &str) -> Option<Error> {
         });
     }
     if let Some(name) = between("able function '", "' not found") {
-        return Some(no_table_function(name));
+        return Some(Error::sql(format!("no table function named {name}")));
     }
     if let Some(name) = between("column \"", "\" must appear in the GROUP BY clause") {
         return Some(
@@ -99,28 +99,6 @@ fn said_plainly(text: &str) -> Option<Error> {
 
 fn no_setting(name: &str) -> Error {
     Error::sql(format!("no setting named {name}")).hint("SHOW ALL lists the settings")
-}
-
-fn no_table_function(name: &str) -> Error {
-    /// What reads or is about files.
-    const NAMES: [&str; 11] = [
-        "read_csv",
-        "read_json",
-        "read_parquet",
-        "read_arrow",
-        "sniff",
-        "check",
-        "rejects",
-        "files",
-        "partitions",
-        "parquet_metadata",
-        "generate_series",
-    ];
-    let error = Error::sql(format!("no table function named {name}"));
-    match nearest(name, NAMES) {
-        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
-        None => error.hint(format!("there are {}", NAMES.join(", "))),
-    }
 }
 
 /// Looks for an error of ours anywhere in the chain of causes.

@@ -17,4 +17,4 @@ pub use self::file::OutputFile;
 pub use self::folder::{FolderOptions, FolderWriter, Written};
 pub use self::lines::text_lines;
 pub use self::sink::{Compression, FileOptions, Format, RowWriter};
-pub use self::table::{Table, TableOptions, TableStyle};
+pub use self::table::{Table, TableOptions, TableStyle, fit};

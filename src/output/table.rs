@@ -59,6 +59,13 @@ pub enum TableStyle {
     Box,
 }
 
+impl TableOptions {
+    /// The same for all rows and columns, however wide.
+    pub fn whole(&self) -> Self {
+        TableOptions { rows_max: usize::MAX, width: None, upright: false, ..self.clone() }
+    }
+}
+
 impl Default for TableOptions {
     fn default() -> Self {
         let style = TableStyle::Light;
@@ -245,7 +252,7 @@ fn total_excess(widest: usize, available: usize) -> usize {
 }
 
 /// Cuts a text to a width, with a mark.
-fn fit(text: &str, width: usize) -> String {
+pub fn fit(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
     }

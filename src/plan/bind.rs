@@ -36,6 +36,21 @@ pub struct Source {
     pub purpose: Purpose,
 }
 
+/// The functions that stand where a table does: those that read, and those about files.
+pub const TABLE_FUNCTIONS: [&str; 11] = [
+    "check",
+    "files",
+    "generate_series",
+    "parquet_metadata",
+    "partitions",
+    "read_arrow",
+    "read_csv",
+    "read_json",
+    "read_parquet",
+    "rejects",
+    "sniff",
+];
+
 /// What a statement wants of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {

@@ -49,8 +49,8 @@ const BUILT_IN: &str = "
     CREATE MACRO list(x) AS array_agg(x);
     CREATE MACRO group_concat(x) AS string_agg(x, ',');
     CREATE MACRO group_concat(x, separator) AS string_agg(x, separator);
-    CREATE MACRO quantile(x, q) AS array_element(array_sort(array_agg(x) FILTER (WHERE x IS NOT NULL)), greatest(1, CAST(ceil(count(x) * q) AS BIGINT)));
     CREATE MACRO quantile_disc(x, q) AS array_element(array_sort(array_agg(x) FILTER (WHERE x IS NOT NULL)), greatest(1, CAST(ceil(count(x) * q) AS BIGINT)));
+    CREATE MACRO quantile(x, q) AS quantile_disc(x, q);
     CREATE MACRO count_if(x) AS count(*) FILTER (WHERE x);
     CREATE MACRO approx_count_distinct(x) AS approx_distinct(x);
     CREATE MACRO approx_quantile(x, q) AS approx_percentile_cont(q) WITHIN GROUP (ORDER BY x);

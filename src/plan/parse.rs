@@ -305,7 +305,10 @@ fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
             .hint("subtract what is left out: sum(x) OVER (...) - x"),
         _ => Error::sql(text),
     };
-    place.map_or(error.clone(), |place| error.at(place))
+    match place {
+        Some(place) => error.at(place),
+        None => error,
+    }
 }
 
 /// The line and the column of an offset.

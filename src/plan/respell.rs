@@ -121,7 +121,7 @@ pub fn respell<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Respelled<'a> {
     Respelled { text: Cow::Owned(writer.text), anchors: writer.anchors }
 }
 
-/// For each opening bracket the one that closes it, if it is of its kind.
+/// For each opening bracket the next one that closes at its depth.
 fn closings(pieces: &[(&Token, Range<usize>)]) -> Vec<Option<usize>> {
     let mut closings = vec![None; pieces.len()];
     let mut open = Vec::new();

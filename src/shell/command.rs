@@ -9,9 +9,9 @@ use rustyline::EditMode;
 use super::highlight::Palette;
 use super::{LAST, Output, Shell, script};
 use crate::console::chart::{Chart, Picture, Request};
-use crate::console::{Screen, show_rows, watch};
+use crate::console::{Screen, about, show_rows, watch};
 use crate::error::{Error, Result, nearest};
-use crate::output::{Format, TableOptions};
+use crate::output::Format;
 use crate::units::show_literal;
 
 /// How often a watched statement looks after its files.
@@ -46,13 +46,13 @@ const COMMANDS: [(&str, &[Command]); 4] = [
         "Looking at files",
         &[
             command(".schema", "NAME or 'PATH'", "shows columns and types", |shell, name| {
-                shell.about(name, "DESCRIBE SELECT * FROM {}", ".schema 'data/sales'")
+                shell.about(name, about::SCHEMA, ".schema 'data/sales'")
             }),
             command(
                 ".files",
                 "'PATH'",
                 "lists the files, their sizes and formats",
-                |shell, path| shell.about(path, crate::console::FILES_SQL, ".files 'data/sales'"),
+                |shell, path| shell.about(path, about::FILES, ".files 'data/sales'"),
             ),
             command(".partitions", "'PATH'", "lists the partitions", |shell, path| {
                 shell.about(path, "SELECT * FROM partitions({})", ".partitions 'data/sales'")
@@ -62,13 +62,11 @@ const COMMANDS: [(&str, &[Command]); 4] = [
                 "'PATH'",
                 "shows how files are written, and the call that reads them so",
                 |shell, path| {
-                    shell.upright(|shell| {
-                        shell.about(path, "SELECT * FROM sniff({})", ".sniff 'data.csv'")
-                    })
+                    shell.upright(|shell| shell.about(path, about::SNIFF, ".sniff 'data.csv'"))
                 },
             ),
             command(".check", "'PATH'", "lists all that is wrong with files", |shell, path| {
-                shell.about(path, "SELECT * FROM check({})", ".check 'data/sales'")
+                shell.about(path, about::CHECK, ".check 'data/sales'")
             }),
             command(".tables", "", "lists tables and views", |shell, _| shell.tables()),
             command(
@@ -262,12 +260,7 @@ impl Shell<'_> {
     fn last(&self) -> Done {
         let kept = self.kept.borrow();
         let (schema, batches) = kept.rows()?;
-        let table = TableOptions {
-            rows_max: usize::MAX,
-            width: None,
-            upright: false,
-            ..self.settings.table.clone()
-        };
+        let table = self.settings.table.whole();
         let format = self.settings.format.unwrap_or(Format::Table);
         let screen =
             Screen::of_terminal().filter(|_| self.has_pager && self.settings.table.width.is_some());
@@ -346,8 +339,9 @@ impl Shell<'_> {
         let fail = |error: std::io::Error| Error::usage(format!("cannot edit: {error}"));
         let mut file = tempfile::Builder::new().suffix(".sql").tempfile().map_err(fail)?;
         file.write_all(self.last_sql.as_bytes()).map_err(fail)?;
-        let line = format!("{editor} {}", show_literal(&file.path().to_string_lossy()));
-        let status = crate::console::shell_command(&line).status().map_err(fail)?;
+        // The path is an argument of its own: nothing in it is the shell's business.
+        let mut command = crate::console::shell_command(&format!("{editor} \"$0\""));
+        let status = command.arg(file.path()).status().map_err(fail)?;
         if !status.success() {
             return Err(Error::usage(format!("{editor}: {status}")).hint("set EDITOR"));
         }
@@ -356,43 +350,30 @@ impl Shell<'_> {
     }
 
     fn read(&mut self, path: &str) -> Done {
-        let path = PathBuf::from(unquoted(path));
-        Ok(Some(self.run_file(&path)))
+        self.run_file(&PathBuf::from(unquoted(path)))
     }
 
     /// Runs a script up to its end, the first error, or where it leaves the shell.
-    pub(super) fn run_file(&mut self, path: &Path) -> Outcome {
+    pub(super) fn run_file(&mut self, path: &Path) -> Done {
         let shown = path.display();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) if self.depth < DEPTH_MAX => text,
-            Ok(_) => {
-                let error = Error::usage(format!("{shown} reads itself"));
-                self.settings.report.error(&error, None);
-                return Outcome::Stay;
-            }
-            Err(error) => {
-                let error = Error::usage(format!("cannot read {shown}: {error}"));
-                self.settings.report.error(&error, None);
-                return Outcome::Stay;
-            }
-        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+        if self.depth == DEPTH_MAX {
+            return Err(Error::usage(format!("{shown} reads itself")));
+        }
         self.depth += 1;
-        let mut last = Outcome::Stay;
+        let mut last = Some(Outcome::Stay);
         for (line, item) in script::items(&text) {
-            match self.run_item(item) {
-                Some(Outcome::Stay) => {}
-                Some(outcome) => {
-                    last = outcome;
-                    break;
-                }
-                None => {
-                    self.settings.report.warn(&format!("stopped in {shown}, line {line}"));
-                    break;
-                }
+            last = self.run_item(item);
+            if last.is_none() {
+                self.settings.report.warn(&format!("stopped in {shown}, line {line}"));
+            }
+            if last != Some(Outcome::Stay) {
+                break;
             }
         }
         self.depth -= 1;
-        last
+        Ok(last)
     }
 
     fn set(&mut self, words: &str) -> Done {

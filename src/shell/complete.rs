@@ -24,6 +24,7 @@ use super::command;
 use super::pieces::{Kind, Piece, pieces};
 use crate::engine::Session;
 use crate::output::Format;
+use crate::plan::bind::TABLE_FUNCTIONS;
 use crate::units::show_literal;
 
 /// What was looked up is looked up again after this time.
@@ -32,7 +33,7 @@ const FRESH: Duration = Duration::from_secs(10);
 const VALUES_MAX: usize = 200;
 
 /// What statements are made of. Where several words follow each other, Tab gives all of them.
-const KEYWORDS: [&str; 91] = [
+const KEYWORDS: [&str; 100] = [
     "ALL",
     "ANALYZE",
     "AND",
@@ -82,6 +83,7 @@ const KEYWORDS: [&str; 91] = [
     "INSERT INTO",
     "INTERSECT",
     "INTERVAL",
+    "INTO",
     "IS NOT NULL",
     "IS NULL",
     "JOIN",
@@ -118,42 +120,27 @@ const KEYWORDS: [&str; 91] = [
     "TABLESAMPLE",
     "THEN",
     "TIMESTAMP",
+    "TO",
     "TRUE",
     "TRY_CAST",
     "UNBOUNDED",
-    "UNION ALL",
     "UNION",
+    "UNION ALL",
     "UNPIVOT",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+    "WITHIN GROUP",
 ];
-/// Those that are in no phrase above.
-const MORE_KEYWORDS: [&str; 9] =
-    ["USING", "VALUES", "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN GROUP", "TO", "INTO"];
-
 /// Whether a word is one of SQL's, for colours.
 pub(super) fn is_keyword(word: &str) -> bool {
     static WORDS: LazyLock<HashSet<&str>> =
-        LazyLock::new(|| all_keywords().flat_map(|phrase| phrase.split(' ')).collect());
+        LazyLock::new(|| KEYWORDS.into_iter().flat_map(|phrase| phrase.split(' ')).collect());
     WORDS.contains(word.to_uppercase().as_str())
 }
-
-fn all_keywords() -> impl Iterator<Item = &'static str> {
-    KEYWORDS.into_iter().chain(MORE_KEYWORDS)
-}
-
-/// Functions that stand where a table does.
-const TABLE_FUNCTIONS: [&str; 11] = [
-    "check('",
-    "files('",
-    "generate_series(",
-    "parquet_metadata('",
-    "partitions('",
-    "read_arrow('",
-    "read_csv('",
-    "read_json('",
-    "read_parquet('",
-    "rejects('",
-    "sniff('",
-];
 
 /// Finds what may stand at the cursor.
 pub(super) struct Completion {
@@ -282,8 +269,12 @@ impl Completion {
         {
             let mut tables = self.session.table_names();
             tables.extend(ctes(text).into_iter().map(|(name, _)| name));
-            let all = tables.iter().map(String::as_str).chain(TABLE_FUNCTIONS);
-            return (start, matching(all, word));
+            // All but one take a path first.
+            tables.extend(TABLE_FUNCTIONS.map(|name| match name {
+                "generate_series" => format!("{name}("),
+                _ => format!("{name}('"),
+            }));
+            return (start, matching(tables.iter().map(String::as_str), word));
         }
         if let Some(key) = &key {
             let values = self.partition_values(&sources, key);
@@ -308,7 +299,7 @@ impl Completion {
             found.extend(matching(names.filter(|name| !name.eq_ignore_ascii_case(word)), word));
             found.extend(self.functions(word));
             let is_lower = !word.contains(char::is_uppercase);
-            found.extend(matching(all_keywords(), word).into_iter().map(|mut keyword| {
+            found.extend(matching(KEYWORDS.into_iter(), word).into_iter().map(|mut keyword| {
                 if is_lower {
                     keyword.replacement = keyword.replacement.to_lowercase();
                     keyword.display = keyword.replacement.clone();

@@ -78,7 +78,10 @@ pub fn run(
         env!("CARGO_PKG_VERSION")
     );
     let mut outcome = match &files.rc {
-        Some(rc) if rc.exists() => shell.run_file(rc),
+        Some(rc) if rc.exists() => {
+            let done = shell.run_file(rc);
+            shell.shown(done).unwrap_or(Outcome::Stay)
+        }
         _ => Outcome::Stay,
     };
     loop {
@@ -185,16 +188,19 @@ impl<'a> Shell<'a> {
     fn run_item(&mut self, line: &str) -> Option<Outcome> {
         let line = line.trim();
         if line.starts_with('.') {
-            return match self.command(line) {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    self.settings.report.error(&error, None);
-                    None
-                }
-            };
+            let done = self.command(line);
+            return self.shown(done);
         }
         self.last_sql = line.to_string();
         self.run_sql(line).then_some(Outcome::Stay)
+    }
+
+    /// What a command came to, its error shown.
+    fn shown(&self, done: Result<Option<Outcome>>) -> Option<Outcome> {
+        done.unwrap_or_else(|error| {
+            self.settings.report.error(&error, None);
+            None
+        })
     }
 
     /// Runs statements; whether all went well.
@@ -232,6 +238,8 @@ impl<'a> Shell<'a> {
                 kept: Some(&self.kept),
             };
             let result = job.run(&statement, &self.settings.report, self.interrupt);
+            // Also after an error: what is no last result any more must not answer as one.
+            self.name_last_result();
             match result {
                 Ok(ran) => self.notes = ran.notes.list(),
                 Err(Failure::ClosedPipe) => return true,
@@ -240,7 +248,6 @@ impl<'a> Shell<'a> {
                     return false;
                 }
             }
-            self.name_last_result();
         }
         true
     }

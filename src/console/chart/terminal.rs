@@ -6,9 +6,10 @@ use ratatui_core::style::Color;
 use ratatui_core::symbols::Marker;
 use ratatui_core::widgets::Widget;
 use ratatui_widgets::chart::{Axis, Chart as Widgets, Dataset, GraphType};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::{Chart, Series, Shape, bounds, show, show_time};
+use crate::output::fit;
 
 /// Eighths of a block, from none to seven.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
@@ -34,7 +35,7 @@ pub(super) fn draw(chart: &Chart, width: usize, height: usize, color: bool) -> S
 }
 
 fn draw_bars(bars: &[(String, f64)], width: usize, color: bool) -> String {
-    let labels: Vec<String> = bars.iter().map(|(label, _)| fit(label)).collect();
+    let labels: Vec<String> = bars.iter().map(|(label, _)| fit(label, LABEL_WIDTH_MAX)).collect();
     let label_width = labels.iter().map(|label| label.width()).max().unwrap_or(0);
     let values: Vec<String> = bars.iter().map(|(_, value)| show(*value)).collect();
     let value_width = values.iter().map(String::len).max().unwrap_or(0);
@@ -61,22 +62,6 @@ fn draw_bars(bars: &[(String, f64)], width: usize, color: bool) -> String {
         text.push('\n');
     }
     text
-}
-
-fn fit(label: &str) -> String {
-    if label.width() <= LABEL_WIDTH_MAX {
-        return label.to_string();
-    }
-    let mut shown = String::new();
-    let mut used = 1;
-    for c in label.chars() {
-        used += c.width().unwrap_or(0);
-        if used > LABEL_WIDTH_MAX {
-            break;
-        }
-        shown.push(c);
-    }
-    shown + "…"
 }
 
 fn draw_points(

@@ -10,7 +10,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{
     ColumnarValue, ExprSchemable, GetFieldAccess, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility, lit,
+    Signature, Volatility, create_udf, lit,
 };
 
 use crate::error::Error;
@@ -29,9 +29,19 @@ pub fn format() -> ScalarUDF {
 /// end if negative; `'hello'[2:3]` means it.
 pub fn slice() -> ScalarUDF {
     let arguments = vec![DataType::Utf8View, DataType::Int64, DataType::Int64];
-    ScalarUDF::new_from_impl(Slice {
-        signature: Signature::exact(arguments, Volatility::Immutable),
-    })
+    let slices = |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let texts = as_string_view_array(&arrays[0])?;
+        let (from, to) = (as_int64_array(&arrays[1])?, as_int64_array(&arrays[2])?);
+        let sliced: StringViewArray = texts
+            .iter()
+            .zip(from.iter().zip(to.iter()))
+            .map(|(text, (from, to))| Some(sliced(text?, from?, to?)))
+            .collect();
+        Ok(ColumnarValue::Array(Arc::new(sliced)))
+    };
+    let (returned, fixed) = (DataType::Utf8View, Volatility::Immutable);
+    create_udf("text_slice", arguments, returned, fixed, Arc::new(slices))
 }
 
 /// `sparkline(list)`: numbers as a line of small bars; NULL is a gap.
@@ -64,37 +74,6 @@ impl ExprPlanner for TextSlices {
         };
         let arguments = vec![access.expr.clone(), (**from).clone(), (**to).clone()];
         Ok(PlannerResult::Planned(slice().call(arguments)))
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Slice {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Slice {
-    fn name(&self) -> &str {
-        "text_slice"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8View)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let texts = as_string_view_array(&arrays[0])?;
-        let (from, to) = (as_int64_array(&arrays[1])?, as_int64_array(&arrays[2])?);
-        let sliced: StringViewArray = texts
-            .iter()
-            .zip(from.iter().zip(to.iter()))
-            .map(|(text, (from, to))| Some(sliced(text?, from?, to?)))
-            .collect();
-        Ok(ColumnarValue::Array(Arc::new(sliced)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     Expr, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, NullInclusion,
-    PivotValueSource, SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut,
+    PivotValueSource, SetExpr, TableAlias, TableFactor, Value,
 };
 
 use super::{Rewriter, named, names_in, only_arg, query};
@@ -141,24 +141,12 @@ impl Rewriter<'_> {
         };
         let list = list.unwrap_or_default();
         let mut listed = query(&format!("SELECT {list} FROM {table}"))?;
-        let mut within = Rewriter::new(self.lookups);
-        let columns = match VisitMut::visit(&mut listed, &mut within) {
-            std::ops::ControlFlow::Break(error) => return Err(error),
-            std::ops::ControlFlow::Continue(()) => match listed.body.as_ref() {
-                SetExpr::Select(select) if select.projection.iter().all(is_name) => {
-                    let shown = select.projection.iter().map(|item| item.to_string());
-                    shown.map(|name| name.trim_matches('"').to_string()).collect()
-                }
-                _ => (self.lookups.columns)(self.in_context(listed))?,
-            },
-        };
-        let columns: Vec<String> = columns;
+        if let SetExpr::Select(select) = listed.body.as_mut() {
+            self.select(select)?;
+        }
+        let columns = (self.lookups.columns)(self.in_context(listed))?;
         Ok(columns.iter().map(|name| ExprWithAlias { expr: named(name), alias: None }).collect())
     }
-}
-
-fn is_name(item: &SelectItem) -> bool {
-    matches!(item, SelectItem::UnnamedExpr(Expr::Identifier(_)))
 }
 
 fn text_of(expr: &Expr) -> Option<String> {
