@@ -2,14 +2,22 @@
 """Side by side: swath and its peers on the same files, in turn, medians and ratios.
 
     python3 -m venv /tmp/peers
-    /tmp/peers/bin/pip install duckdb chdb polars datafusion pyarrow tpchgen-cli
-    PATH=/tmp/peers/bin:$PATH python3 benches/compare/run.py h2o --swath target/release/swath
+    /tmp/peers/bin/pip install duckdb chdb polars datafusion pyarrow tpchgen-cli duckdb-cli
+    PATH=/tmp/peers/bin:$PATH python3 benches/compare/run.py clickbench --form parquet --swath target/release/swath
 
-Suites: h2o, 1brc, tpch, wide (16 columns), small (10,000 files). The data is made once. Answers are
-compared before times are shown; times are those of the statement, without the engine's start.
+Suites: clickbench, h2o, 1brc, tpch, wide (16 columns), small (10,000 files). The data is made once.
+Answers are compared before times are shown.
+
+Modes:
+  first    swath as a fresh process each time, by its own timer; peers in a session (the default)
+  session  each engine has answered the statement once; times are of the statement
+  cold     the files are not in the page cache, each engine is a fresh process; times are of the statement
+  process  the whole command, start and all: swath and DuckDB's shell
+  memory   the peak of a fresh process, in MB, beyond what it held before
 """
 
 import argparse
+import ast
 import math
 import os
 import statistics
@@ -53,7 +61,27 @@ def data(suite, size, form):
         with open(done, "w") as out:
             out.write(repr(tables))
     with open(done) as text:
-        return eval(text.read())  # noqa: S307  (written by the line above)
+        return ast.literal_eval(text.read())
+
+
+def evict(tables):
+    """Takes the files out of the page cache."""
+    os.sync()
+    for path in tables.values():
+        names = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
+        for name in names:
+            file = os.open(name, os.O_RDONLY)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)
+
+
+def ask(engine, question, tables, mode, repeat):
+    """The runs of an engine that its measure is taken from."""
+    if mode == "session":
+        return engine.run(question, tables, mode, repeat + 1)[1:]
+    if mode == "cold":
+        evict(tables)
+    return engine.run(question, tables, mode)
 
 
 def compare(arguments):
@@ -61,42 +89,54 @@ def compare(arguments):
     if arguments.only:
         questions = [question for question in questions if question.name in arguments.only]
     tables = data(arguments.suite, arguments.size, arguments.form)
-    peers = [name for name in engines.PEERS if name in arguments.peers]
+    mode, repeat = arguments.mode, arguments.repeat
     running = [engines.Swath(arguments.swath, arguments.threads)]
-    running += [
-        engines.Peer(name, engines.PEERS[name], questions, arguments.threads) for name in peers
-    ]
-    print(f"{arguments.suite} {arguments.size:,} {arguments.form}, medians of {arguments.repeat}, seconds\n")
+    if mode == "process":
+        running.append(engines.DuckdbShell())
+    else:
+        running += [
+            engines.Peer(name, engines.PEERS[name], questions, arguments.threads)
+            for name in engines.PEERS
+            if name in arguments.peers
+        ]
+    if arguments.before:
+        earlier = engines.Swath(arguments.before, arguments.threads)
+        earlier.name = "before"
+        running.append(earlier)
+    peers = [engine.name for engine in running[1:]]
+    unit, digits = ("MB", 0) if mode == "memory" else ("seconds", 3)
+    print(f"{arguments.suite} {arguments.size:,} {arguments.form}, {mode}, medians of {repeat}, {unit}\n")
     print("| question | swath | " + " | ".join(peers) + " | swath / best peer |")
     print("|---|" + "---|" * (len(peers) + 2))
     ratios, ratios_of = [], {name: [] for name in peers}
     for question in questions:
-        times = {engine.name: [] for engine in running}
+        measures = {engine.name: [] for engine in running}
         answers, failures = {}, {}
-        for _ in range(arguments.repeat):
+        for _ in range(1 if mode == "session" else repeat):
             for engine in running:
                 if engine.name in failures:
                     continue
                 try:
-                    elapsed, rows, _ = engine.run(question, tables)
+                    runs = ask(engine, question, tables, mode, repeat)
                 except RuntimeError as error:
                     failures[engine.name] = str(error)
                     continue
-                times[engine.name].append(elapsed)
-                answers.setdefault(engine.name, normal(rows))
-        medians = {name: statistics.median(values) for name, values in times.items() if values}
+                measures[engine.name] += [run.peak / 1e6 if mode == "memory" else run.seconds for run in runs]
+                answers.setdefault(engine.name, normal(runs[0].rows))
+        medians = {name: statistics.median(values) for name, values in measures.items() if values}
         for name, answer in answers.items():
             if answer != answers.get("swath"):
                 failures[name] = f"another answer: {answer[:2]} and not {answers.get('swath', [])[:2]}"
-        rivals = [value for name, value in medians.items() if name != "swath" and name not in failures]
+        sound = {name: value for name, value in medians.items() if name not in failures}
+        rivals = [value for name, value in sound.items() if name not in ("swath", "before")]
         ratio = medians["swath"] / min(rivals) if rivals and "swath" in medians else math.nan
         if not math.isnan(ratio):
             ratios.append(ratio)
         for name in peers:
-            if name in medians and name not in failures and "swath" in medians:
+            if name in sound and "swath" in medians:
                 ratios_of[name].append(medians["swath"] / medians[name])
         shown = [
-            "failed" if engine.name in failures else f"{medians[engine.name]:.3f}" for engine in running
+            "failed" if engine.name in failures else f"{medians[engine.name]:.{digits}f}" for engine in running
         ]
         print(f"| {question.name} | " + " | ".join(shown) + f" | {ratio:.2f} |", flush=True)
         for name, failure in failures.items():
@@ -104,8 +144,10 @@ def compare(arguments):
     mean = lambda values: f"{statistics.geometric_mean(values):.2f}" if values else "-"  # noqa: E731
     print("| geometric mean of swath / peer | | " + " | ".join(mean(ratios_of[name]) for name in peers)
           + f" | {mean(ratios)} |")
+    print(f"\nahead of every peer on {sum(ratio < 1 for ratio in ratios)} of {len(ratios)},"
+          f" at worst {max(ratios, default=math.nan):.2f}")
     if arguments.suite == "small":
-        loop = statistics.median(plain_loop(tables["t"]) for _ in range(arguments.repeat))
+        loop = statistics.median(plain_loop(tables["t"]) for _ in range(repeat))
         print(f"\nreading the bytes in a plain loop: {loop:.3f} s")
     for engine in running:
         engine.stop()
@@ -116,6 +158,8 @@ def main():
     arguments.add_argument("suite", choices=suites.SUITES)
     arguments.add_argument("--size", type=int, help="rows, files, or TPC-H's scale factor")
     arguments.add_argument("--form", choices=["csv", "parquet"], default="csv")
+    arguments.add_argument("--mode", choices=["first", "session", "cold", "process", "memory"], default="first")
+    arguments.add_argument("--before", help="another build of swath, to compare with")
     arguments.add_argument("--swath", default="target/release/swath")
     arguments.add_argument("--peers", nargs="*", default=list(engines.PEERS))
     arguments.add_argument("--only", nargs="*", help="names of questions")

@@ -2,22 +2,9 @@
 
 import os
 import subprocess
-from dataclasses import dataclass, field
-from typing import Callable
 
-
-@dataclass
-class Question:
-    """A statement over tables in braces; other dialects only where they differ."""
-
-    name: str
-    sql: str
-    dialects: dict = field(default_factory=dict)
-    polars: Callable | None = None
-    delimiter: str = ","
-
-    def in_dialect(self, dialect):
-        return self.dialects.get(dialect, self.sql)
+import clickbench
+from question import Question
 
 
 def digest(inner, *columns):
@@ -195,6 +182,7 @@ def make_small(folder, count, form):
 
 
 SUITES = {
+    "clickbench": (clickbench.questions, clickbench.make, 10_000_000),
     "h2o": (h2o, make_h2o, 10_000_000),
     "1brc": (one_billion, make_one_billion, 100_000_000),
     "tpch": (tpch, make_tpch, 1),

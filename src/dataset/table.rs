@@ -89,6 +89,9 @@ fn partition_fields(partitions: &Partitions, options: &ReadOptions) -> Vec<Field
     fields
 }
 
+/// What a value in text is taken to be long, delimiter included, where rows were never counted.
+const VALUE_LEN_BYTES: usize = 8;
+
 /// A dataset as a table of DataFusion.
 #[derive(Debug)]
 pub struct DatasetTable {
@@ -617,6 +620,35 @@ impl TableProvider for DatasetTable {
                 }
             })
             .collect())
+    }
+
+    /// What is known without reading: for choosing between plans, not for answers.
+    fn statistics(&self) -> Option<Statistics> {
+        let schema = &self.dataset.schema;
+        let fields = Arc::new(Schema::new(file_fields(&self.dataset.columns)));
+        let mut row_count = 0;
+        let mut known = Vec::with_capacity(self.dataset.files.len());
+        for file in &self.dataset.files {
+            let statistics = match &file.learned {
+                Some(learned) => Some(self.learned_statistics(file, learned)),
+                None => self.file_statistics(file, &fields),
+            };
+            row_count += match statistics.as_ref().and_then(|known| known.num_rows.get_value()) {
+                Some(count) => *count,
+                None => {
+                    file.source.identity.len as usize
+                        / (fields.fields().len().max(1) * VALUE_LEN_BYTES)
+                }
+            };
+            known.extend(statistics);
+        }
+        let merged = (known.len() == self.dataset.files.len()
+            && !self.dataset.options.file_row_number)
+            .then(|| Statistics::try_merge_iter(&known, schema).ok())
+            .flatten();
+        let unknown = || Statistics::new_unknown(schema);
+        let statistics = merged.unwrap_or_else(unknown);
+        Some(Statistics { num_rows: Precision::Inexact(row_count), ..statistics })
     }
 
     async fn scan(

@@ -48,6 +48,10 @@ use crate::plan::macros::Macros;
 use crate::plan::parse::{ExplainView, Parsed};
 use crate::units::{show_bytes, show_counted};
 
+/// Up to so many rows, shared among the tasks, one of them builds the table of a hash join for all.
+const SHARED_BUILD_ROWS_MAX: usize = 4_000_000;
+/// What such a row is taken to be long.
+const SHARED_BUILD_ROW_BYTES: usize = 32;
 /// Batches that may wait for a slow reader.
 const BATCHES_WAITING_MAX: usize = 4;
 /// How often a statement is run again because a guessed type was too narrow.
@@ -571,6 +575,10 @@ fn state(engine: &Inner) -> SessionState {
     let share = engine.options.memory_bytes() / (16 * engine.options.thread_count());
     let reserved = &mut options.execution.sort_spill_reservation_bytes;
     *reserved = share.min(*reserved);
+    // Building a hash table alone takes less than sending both sides to where it is built by all.
+    let shared_build = SHARED_BUILD_ROWS_MAX / engine.options.thread_count();
+    options.optimizer.hash_join_single_partition_threshold_rows = shared_build;
+    options.optimizer.hash_join_single_partition_threshold = shared_build * SHARED_BUILD_ROW_BYTES;
     // The first rows of each group need no sort of all rows (measured in benches/README.md).
     options.optimizer.enable_window_topn = true;
     options.explain.show_statistics = false;
@@ -579,6 +587,7 @@ fn state(engine: &Inner) -> SessionState {
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
+        .with_optimizer_rule(Arc::new(plan::rules::join_order::JoinOrder))
         .with_physical_optimizer_rules(physical_rules());
     // Before those that take all slices for slices of lists.
     let planners = builder.expr_planners().get_or_insert_default();
@@ -617,6 +626,10 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(plan::rules::unambiguous_filters::UnambiguousFilters(Arc::clone(rule)));
     }
+    // Behind the last of them, before the plan is checked.
+    let position = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
+    let position = position.map_or(rules.len(), |position| position + 1);
+    rules.insert(position, Arc::new(plan::rules::early_filters::EarlyFilters));
     rules
 }
 

@@ -52,6 +52,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
+use super::trial::untried;
 use crate::formats::source::{FilePlan, RowSource, SkippedRanges};
 use crate::notes::{Counts, Notes};
 use crate::store::Store;
@@ -296,7 +297,8 @@ fn fragment_of(partial: &Arc<dyn ExecutionPlan>) -> Option<(Expressions, &FileSc
 fn is_plain(config: &FileScanConfig) -> bool {
     let source = config.file_source();
     // Filters of a scan that hold only in this statement, such as those of a join, change with it.
-    let is_static = source.filter().is_none_or(|filter| is_known(&filter));
+    let filter = source.filter().map(untried).transpose();
+    let is_static = filter.is_ok_and(|filter| filter.is_none_or(|filter| is_known(&filter)));
     let projected = source
         .projection()
         .is_none_or(|projection| projection.iter().all(|column| is_known(&column.expr)));

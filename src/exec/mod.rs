@@ -4,3 +4,4 @@ pub mod fragment;
 pub mod limits;
 pub mod progress;
 pub mod stage;
+pub mod trial;

@@ -71,6 +71,18 @@ impl ParquetLayout {
     }
 }
 
+/// Bytes that a column takes in a file, its nested ones included.
+pub fn compressed_len(metadata: &ParquetMetaData, name: &str) -> u64 {
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    columns
+        .filter(|column| {
+            let path = column.column_path().parts();
+            path.first().is_some_and(|first| first.eq_ignore_ascii_case(name))
+        })
+        .map(|column| u64::try_from(column.compressed_size()).unwrap_or(0))
+        .sum()
+}
+
 /// Strings and bytes as views: short values are compared without following a pointer.
 pub fn viewed(data_type: &DataType) -> DataType {
     match data_type {
@@ -291,11 +303,67 @@ impl Reader {
             return Err(Error::data("a page claims bytes outside the file")
                 .at(Place::file(&self.file.name)));
         }
-        let mut buffer = vec![0; len];
-        open.read_exact_at(&mut buffer, range.start)?;
+        let mut buffer = Buffer::of(len);
+        open.read_exact_at(&mut buffer.bytes[..len], range.start)?;
         open.verify()?;
         Counts::bump(&self.notes.counts().bytes_read, len as u64);
-        Ok(buffer.into())
+        Ok(bytes::Bytes::from_owner(buffer))
+    }
+}
+
+/// Buffers that were read into and are free again, for the whole process: clearing fresh memory for
+/// each read takes longer than reading.
+static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// So much is kept free at most.
+const FREE_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Smaller ones are the allocator's.
+const POOLED_MIN_BYTES: usize = 64 * 1024;
+
+/// Bytes of a file; goes back to [`FREE`].
+struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    fn of(len: usize) -> Self {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that is large enough, and not much too large.
+        let fits = |bytes: &Vec<u8>| bytes.len() >= len && bytes.len() / 4 <= len;
+        let best = free
+            .iter()
+            .enumerate()
+            .filter(|(_, bytes)| fits(bytes))
+            .min_by_key(|(_, bytes)| bytes.len())
+            .map(|(idx, _)| idx);
+        let kept = best.map(|idx| free.swap_remove(idx));
+        drop(free);
+        let bytes = kept.unwrap_or_else(|| match len {
+            POOLED_MIN_BYTES.. => vec![0; len.next_multiple_of(POOLED_MIN_BYTES)],
+            _ => vec![0; len],
+        });
+        Buffer { bytes, len }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.len() < POOLED_MIN_BYTES {
+            return;
+        }
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(std::mem::take(&mut self.bytes));
+        let mut total: usize = free.iter().map(Vec::len).sum();
+        // The oldest go first.
+        while total > FREE_MAX_BYTES {
+            total -= free.remove(0).len();
+        }
     }
 }
 

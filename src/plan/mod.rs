@@ -8,6 +8,7 @@
 pub mod bind;
 mod copy;
 pub mod dialect;
+pub mod estimate;
 pub mod explain;
 pub mod external;
 pub mod functions;

@@ -17,13 +17,17 @@ use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type,
 };
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::functions_aggregate::count::count;
 use datafusion::functions_aggregate::sum::Sum;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Operator,
+    ReversedUDAF, Signature,
 };
 
+use super::arithmetic::checked;
 use super::double::{self, Ask};
 
 /// The precision of states: any sum of 2^63 numbers of 64 bits fits.
@@ -131,6 +135,27 @@ impl AggregateUDFImpl for ExactSum {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         ReversedUDAF::Identical
+    }
+
+    /// Many sums of `x + literal` are one sum and one count. An operator on whole numbers has been
+    /// left unchecked only where nothing can overflow, so these are the same.
+    fn simplify_expr_op_literal(
+        &self,
+        agg_function: &AggregateFunction,
+        arg: &Expr,
+        op: Operator,
+        lit: &Expr,
+        arg_is_left: bool,
+    ) -> Result<Option<Expr>> {
+        let is_shift = op == Operator::Plus || (op == Operator::Minus && arg_is_left);
+        if !is_shift || !matches!(lit, Expr::Literal(ScalarValue::Int64(Some(_)), _)) {
+            return Ok(None);
+        }
+        let mut sum = agg_function.clone();
+        sum.params.args = vec![arg.clone()];
+        let shifts = checked(lit, Operator::Multiply, &count(arg.clone()));
+        let sum = Expr::AggregateFunction(sum);
+        Ok(shifts.and_then(|shifts| checked(&sum, op, &shifts)))
     }
 }
 
