@@ -12,6 +12,8 @@ mod layers;
 mod library;
 /// Files as other programs wrote and read them.
 mod oracle;
+/// Plans that are faster and give the same answers.
+mod plans;
 /// Partial aggregates of files that are kept.
 mod reuse;
 /// Statements that are confined to folders.

@@ -6,10 +6,11 @@ use swath::{Engine, EngineBuilder, Session};
 /// One setting under which every file must give the same answers.
 type Setting = (&'static str, fn(EngineBuilder) -> EngineBuilder);
 
-const SETTINGS: [Setting; 4] = [
+const SETTINGS: [Setting; 5] = [
     ("defaults", |builder| builder),
     ("one thread", |builder| builder.threads(1)),
     ("16 tasks", |builder| builder.threads(16)),
+    ("plain plans", |builder| builder.plain_plans(true)),
     ("7-row batches", |builder| builder.batch_rows(7).threads(3)),
 ];
 
@@ -34,7 +35,7 @@ impl DB for Database {
 }
 
 /// The rows as text, as the CSV format shows them but with NULL spelled out.
-fn rows(answer: &swath::Answer) -> Vec<Vec<String>> {
+pub(crate) fn rows(answer: &swath::Answer) -> Vec<Vec<String>> {
     use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
     let options = FormatOptions::default()
         .with_null("NULL")

@@ -112,6 +112,7 @@ pub struct EngineBuilder {
     pub(super) fragments: Option<Fragments>,
     pub(super) reuse: bool,
     pub(super) max_scan_bytes: Option<u64>,
+    pub(super) plain_plans: bool,
 }
 
 impl EngineBuilder {
@@ -142,6 +143,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = Some(rows.max(1));
+        self
+    }
+
+    /// Leaves out the rules that only make statements faster; answers do not depend on it.
+    #[must_use]
+    pub fn plain_plans(mut self, is_on: bool) -> Self {
+        self.plain_plans = is_on;
         self
     }
 

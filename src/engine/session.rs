@@ -18,9 +18,6 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Documentation, ScalarUDF};
-use datafusion::optimizer::{Analyzer, AnalyzerRule};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -586,9 +583,9 @@ fn state(engine: &Inner) -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
-        .with_analyzer_rules(analyzer_rules())
-        .with_optimizer_rule(Arc::new(plan::rules::join_order::JoinOrder))
-        .with_physical_optimizer_rules(physical_rules());
+        .with_analyzer_rules(plan::rules::analyzers())
+        .with_optimizer_rules(plan::rules::logical(engine.options.plain_plans))
+        .with_physical_optimizer_rules(plan::rules::physical(engine.options.plain_plans));
     // Before those that take all slices for slices of lists.
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(plan::functions::texts::TextSlices));
@@ -606,31 +603,6 @@ fn state(engine: &Inner) -> SessionState {
     context.register_udf(plan::functions::texts::slice());
     context.register_udf(plan::functions::texts::sparkline());
     context.state()
-}
-
-/// DataFusion's rules with ours around its coercion of types.
-fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = Analyzer::new().rules;
-    let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
-    rules.insert(position, Arc::new(plan::rules::doubles_stay::DoublesStay));
-    rules.push(Arc::new(plan::rules::one_zero::OneZero));
-    rules.push(Arc::new(plan::rules::checked_arithmetic::CheckedArithmetic));
-    rules
-}
-
-/// DataFusion's rules with ours before exchanges are put in.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let position = rules.iter().position(|rule| rule.name() == "EnforceDistribution").unwrap_or(0);
-    rules.insert(position, Arc::new(plan::rules::partition_keys::PartitionKeys));
-    for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
-        *rule = Arc::new(plan::rules::unambiguous_filters::UnambiguousFilters(Arc::clone(rule)));
-    }
-    // Behind the last of them, before the plan is checked.
-    let position = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
-    let position = position.map_or(rules.len(), |position| position + 1);
-    rules.insert(position, Arc::new(plan::rules::early_filters::EarlyFilters));
-    rules
 }
 
 /// What identifies a location with its options from statement to statement.

@@ -52,6 +52,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
+use super::all_of::written;
 use super::trial::untried;
 use crate::formats::source::{FilePlan, RowSource, SkippedRanges};
 use crate::notes::{Counts, Notes};
@@ -266,11 +267,12 @@ fn fragment_of(partial: &Arc<dyn ExecutionPlan>) -> Option<(Expressions, &FileSc
     let mut node = aggregate.input();
     loop {
         if let Some(filter) = node.downcast_ref::<FilterExec>() {
-            if filter.fetch().is_some() || !is_known(filter.predicate()) {
+            let predicate = written(filter.predicate());
+            if filter.fetch().is_some() || !is_known(predicate) {
                 return None;
             }
             let schema = filter.input().schema();
-            let conjuncts = split_conjunction(filter.predicate());
+            let conjuncts = split_conjunction(predicate);
             expressions
                 .conjuncts
                 .extend(conjuncts.into_iter().map(|expr| (Arc::clone(expr), Arc::clone(&schema))));

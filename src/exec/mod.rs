@@ -1,5 +1,6 @@
 //! Execution: the operators of our own, and what keeps a running statement within its bounds.
 
+pub mod all_of;
 pub mod fragment;
 pub mod limits;
 pub mod progress;
