@@ -85,6 +85,24 @@ const QUESTIONS: &[&str] = &[
          WHERE facts.a = middle.a AND facts.b = tiny.b
          AND facts.id IN (SELECT max(id) FROM facts GROUP BY a)
          AND NOT EXISTS (SELECT 1 FROM small WHERE small.a = middle.n)",
+    // Aggregates that are used more than once.
+    "WITH sums AS (SELECT a, sum(id) AS total FROM facts GROUP BY a)
+         SELECT a, total FROM sums WHERE total = (SELECT max(total) FROM sums)",
+    "WITH sums AS (SELECT a, b, count(*) AS n FROM facts WHERE b < 6 GROUP BY a, b)
+         SELECT one.a, one.n, other.n FROM sums AS one JOIN sums AS other ON one.a = other.a AND one.b = other.b + 1
+         WHERE one.n > other.n",
+    "WITH sums AS (SELECT a, count(*) AS n FROM facts GROUP BY a)
+         SELECT 'least', min(n), NULL FROM sums UNION ALL SELECT 'most', max(n), max(a) FROM sums
+         UNION ALL SELECT 'twice', count(*), sum(a) FROM sums WHERE n IN (SELECT n + 1 FROM sums)",
+    "WITH means AS (SELECT c, avg(n) AS mean FROM middle GROUP BY c), all_of AS (SELECT avg(mean) AS mean FROM means)
+         SELECT c, means.mean - all_of.mean, (SELECT max(mean) FROM means) FROM means, all_of
+         WHERE all_of.mean <= (SELECT max(mean) FROM means)",
+    // The first rows of groups: few, many, and as many as there are.
+    "SELECT a, x, n FROM (SELECT a, x, row_number() OVER (PARTITION BY a ORDER BY x DESC) AS n FROM facts) WHERE n <= 3",
+    "SELECT a, id, text FROM (SELECT *, row_number() OVER (PARTITION BY a, b ORDER BY id) AS n FROM facts) WHERE n = 2",
+    "SELECT count(*), sum(id) FROM (SELECT id, row_number() OVER (PARTITION BY id ORDER BY x) AS n FROM facts) WHERE n < 2",
+    "SELECT name, x FROM (SELECT name, x, row_number() OVER (PARTITION BY name ORDER BY x) AS n
+         FROM facts JOIN small ON facts.a = small.a) WHERE n <= 1 AND x > 2",
     // Sums of a column and numbers.
     "SELECT sum(small_b(b) + 1), sum(small_b(b) + 2), sum(small_b(b) - 3), sum(4 + small_b(b)), sum(small_b(b) * 2)
          FROM facts",
@@ -138,6 +156,13 @@ fn small_inputs_are_joined_first_and_sums_are_shared() {
         path("small")
     ));
     assert!(joins.rfind(" kB") < joins.find(" MB"), "{joins}");
+    let twice = plan(&format!(
+        "WITH sums AS (SELECT a, sum(id) AS total FROM '{}' GROUP BY a)
+         SELECT a FROM sums WHERE total = (SELECT max(total) FROM sums)",
+        path("facts")
+    ));
+    assert_eq!(twice.matches("Shared 1, computed once").count(), 2, "{twice}");
+    assert_eq!(twice.matches("Scan parquet").count(), 1, "{twice}");
     let sums = (0..9).map(|add| format!("sum(CAST(b AS INTEGER) + {add})")).collect::<Vec<_>>();
     let sums = plan(&format!("SELECT {} FROM '{}'", sums.join(", "), path("facts")));
     assert!(sums.contains("count("), "{sums}");

@@ -101,6 +101,11 @@ fn many_tasks() {
 }
 
 #[test]
-fn small_batches() {
+fn plain_plans() {
     check(3);
+}
+
+#[test]
+fn small_batches() {
+    check(4);
 }

@@ -33,6 +33,7 @@ use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
 use crate::dataset::{Dataset, OpenRequest, check, inventory, sniffed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment;
+use crate::exec::shared::SharedTable;
 use crate::formats::csv::reject::OnError;
 use crate::notes::Notes;
 use crate::plan;
@@ -184,7 +185,13 @@ impl Session {
         options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
         let state = run.clock.watch(reconfigured(state, config));
-        let physical = state.create_physical_plan(logical).await.map_err(not_decorrelated)?;
+        let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
+        if fragments.is_none() && !self.shared.engine.options.plain_plans {
+            logical = with_shared_aggregates(&state, logical).await?;
+        }
+        let planner = state.query_planner();
+        let physical = planner.create_physical_plan(&logical, &state).await;
+        let physical = physical.map_err(not_decorrelated)?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
             None => Ok(physical),
@@ -593,6 +600,20 @@ fn reconfigured(state: SessionState, config: SessionConfig) -> SessionState {
     // A new default catalog would take the place of the one that all states share.
     let config = config.with_create_default_catalog_and_schema(false);
     SessionStateBuilder::new_from_existing(state).with_config(config).build()
+}
+
+/// An optimised plan in which each aggregate that it used more than once is computed once.
+async fn with_shared_aggregates(
+    state: &SessionState,
+    mut logical: LogicalPlan,
+) -> datafusion::error::Result<LogicalPlan> {
+    let repeated = plan::shared::repeated(&logical)?;
+    for (idx, aggregate) in repeated.iter().enumerate() {
+        let inner = state.query_planner().create_physical_plan(aggregate, state).await?;
+        let table = Arc::new(SharedTable::new(idx + 1, inner));
+        logical = plan::shared::replaced(logical, aggregate, table)?;
+    }
+    if repeated.is_empty() { Ok(logical) } else { state.optimize(&logical) }
 }
 
 /// DESCRIBE: names and types as SQL writes them.

@@ -576,8 +576,9 @@ fn state(engine: &Inner) -> SessionState {
     let shared_build = SHARED_BUILD_ROWS_MAX / engine.options.thread_count();
     options.optimizer.hash_join_single_partition_threshold_rows = shared_build;
     options.optimizer.hash_join_single_partition_threshold = shared_build * SHARED_BUILD_ROW_BYTES;
-    // The first rows of each group need no sort of all rows (measured in benches/README.md).
-    options.optimizer.enable_window_topn = true;
+    // Keys of a short range are looked up by position (measured in benches/README.md).
+    options.execution.perfect_hash_join_small_build_threshold = 4_000_000;
+    options.execution.perfect_hash_join_min_key_density = 0.04;
     options.explain.show_statistics = false;
     let mut builder = SessionStateBuilder::new()
         .with_config(config)

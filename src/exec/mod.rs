@@ -2,7 +2,9 @@
 
 pub mod all_of;
 pub mod fragment;
+pub mod group_top;
 pub mod limits;
 pub mod progress;
+pub mod shared;
 pub mod stage;
 pub mod trial;

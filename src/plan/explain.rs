@@ -27,6 +27,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use crate::exec::fragment::ReuseExec;
+use crate::exec::shared::SharedExec;
 use crate::exec::stage::Scan;
 use crate::formats::source::{FilePlan, SkippedRanges};
 use crate::units::{show_bytes, show_count};
@@ -39,7 +40,7 @@ const FILTER_CHARS_MAX: usize = 160;
 /// Draws a plan.
 pub fn draw(plan: &Arc<dyn ExecutionPlan>) -> String {
     let mut text = String::new();
-    draw_node(plan, "", "", &mut text);
+    draw_node(plan, "", "", &mut HashSet::new(), &mut text);
     text
 }
 
@@ -47,10 +48,15 @@ fn draw_node(
     plan: &Arc<dyn ExecutionPlan>,
     own_prefix: &str,
     child_prefix: &str,
+    shown: &mut HashSet<usize>,
     text: &mut String,
 ) {
     let _ = writeln!(text, "{own_prefix}{}", describe(plan));
-    let children = plan.children();
+    let shared = plan.downcast_ref::<SharedExec>();
+    let children = match shared.filter(|shared| shown.insert(shared.id())) {
+        Some(shared) => vec![shared.inner()],
+        None => plan.children(),
+    };
     for (idx, child) in children.iter().enumerate() {
         let last = idx + 1 == children.len();
         let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -58,6 +64,7 @@ fn draw_node(
             child,
             &format!("{child_prefix}{branch}"),
             &format!("{child_prefix}{below}"),
+            shown,
             text,
         );
     }
@@ -72,6 +79,9 @@ pub(super) fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
     }
     if let Some(reuse) = plan.downcast_ref::<ReuseExec>() {
         return describe_reuse(reuse);
+    }
+    if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+        return format!("Shared {}, computed once", shared.id());
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         return describe_aggregate(aggregate);

@@ -19,6 +19,7 @@ pub mod place;
 pub mod refuse;
 pub mod respell;
 pub mod rules;
+pub mod shared;
 pub mod stage;
 pub mod sugar;
 pub mod summarize;

@@ -9,6 +9,7 @@
 //!   the answer
 //! ```
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 
 use super::explain::{describe, scan_of, unindexed};
 use crate::exec::fragment::ReuseExec;
+use crate::exec::shared::SharedExec;
 use crate::exec::stage::{Exchange, Measured, Scan, Stage, StageGraph};
 use crate::units::{show_bytes, show_counted};
 
@@ -31,7 +33,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 
 /// Cuts a plan at its exchanges; with `measured`, what each stage has done so far.
 pub fn split(plan: &Plan, measured: bool) -> StageGraph {
-    let mut cutter = Cutter { graph: StageGraph::default(), measured };
+    let mut cutter = Cutter { graph: StageGraph::default(), measured, shared: HashMap::new() };
     cutter.stage(plan, Exchange::Answer);
     cutter.graph
 }
@@ -39,6 +41,8 @@ pub fn split(plan: &Plan, measured: bool) -> StageGraph {
 struct Cutter {
     graph: StageGraph,
     measured: bool,
+    /// The stages of plans that are used more than once.
+    shared: HashMap<usize, usize>,
 }
 
 /// A stage while its operators are collected.
@@ -79,8 +83,16 @@ impl Cutter {
     }
 
     fn walk(&mut self, node: &Plan, draft: &mut Draft, is_broadcast: bool) {
+        let known = node.downcast_ref::<SharedExec>();
+        let known = known.and_then(|shared| self.shared.get(&shared.id()).copied());
         if let Some((input, exchange)) = exchange_of(node, is_broadcast) {
-            let id = self.stage(&input, exchange);
+            let id = match known {
+                Some(id) => id,
+                None => self.stage(&input, exchange),
+            };
+            if let Some(shared) = node.downcast_ref::<SharedExec>() {
+                self.shared.insert(shared.id(), id);
+            }
             draft.inputs.push(id);
             draft.pipelines.push(vec![format!("stage {id}")]);
             return;
@@ -113,6 +125,9 @@ fn exchange_of(node: &Plan, is_broadcast: bool) -> Option<(Plan, Exchange)> {
             }
             other => (input, Exchange::Deal { into: other.partition_count() }),
         });
+    }
+    if let Some(shared) = node.downcast_ref::<SharedExec>() {
+        return Some((Arc::clone(shared.inner()), Exchange::Gather));
     }
     if let Some(gather) = node.downcast_ref::<CoalescePartitionsExec>() {
         let exchange = if is_broadcast { Exchange::Broadcast } else { Exchange::Gather };

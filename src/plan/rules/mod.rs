@@ -7,6 +7,7 @@
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `early_filters` * | physical | Parquet is decoded only where a filter holds, while that pays |
+//! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
@@ -25,6 +26,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 pub mod checked_arithmetic;
 pub mod doubles_stay;
 pub mod early_filters;
+pub mod first_of_groups;
 pub mod join_order;
 pub mod one_zero;
 pub mod ordered_conditions;
@@ -57,7 +59,9 @@ pub fn physical(is_plain: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sy
         *rule = Arc::new(unambiguous_filters::UnambiguousFilters(Arc::clone(rule)));
     }
     if !is_plain {
-        // Before exchanges are put in.
+        // Before exchanges are put in; filters have found their place by then.
+        let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
+        rules.insert(position, Arc::new(first_of_groups::FirstOfGroups));
         rules.insert(0, Arc::new(partition_keys::PartitionKeys));
         // Behind the last filter that is pushed, before the plan is checked.
         let last = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
