@@ -118,16 +118,16 @@ fn stages_are_drawn_measured_and_told() {
                WHERE l_quantity > 10 GROUP BY l_returnflag ORDER BY q";
     let show = |view: &str| engine.query(&format!("{view} {sql}")).expect("plans").to_string();
     insta::assert_snapshot!(show("EXPLAIN STAGES"), @r"
-    Stage 1: 1 task
+    Stage 1: 1 task, about 5,578 rows
       Scan csv: 1 of 1 files, 714 kB in 1 tasks; columns l_quantity, l_returnflag; filter l_quantity > 10
       exchange: dealt into 2 tasks
-    Stage 2: 2 tasks
+    Stage 2: 2 tasks, about 5,578 rows
       stage 1 -> Filter: l_quantity > 10 -> Aggregate (partial): sum(lineitem.l_quantity) by l_returnflag
       exchange: hash(l_returnflag) into 2 tasks
-    Stage 3: 2 tasks
+    Stage 3: 2 tasks, about 5,578 rows
       stage 2 -> Aggregate (final): sum(lineitem.l_quantity) by l_returnflag -> Sort: sum(lineitem.l_quantity) ASC NULLS LAST -> Project: l_returnflag, q
       exchange: merged into 1 task by q ASC NULLS LAST
-    Stage 4: 1 task
+    Stage 4: 1 task, about 5,578 rows
       stage 3
       the answer
     ");

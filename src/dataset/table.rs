@@ -298,12 +298,31 @@ impl DatasetTable {
         let statistics = (statistics.len() == files.len() && !self.dataset.options.file_row_number)
             .then(|| Statistics::try_merge_iter(&statistics, schema.table_schema()).ok())
             .flatten();
+        // Sides of joins are chosen by guesses, where nothing better is known.
+        let statistics = statistics.or_else(|| self.guessed(files, schema.table_schema()));
         let label = label_of(files);
         let notes = self.dataset.notes.clone();
         let options = &self.dataset.options.format.csv;
         let source = RowSource::new(self.dataset.id, schema, wanted, label, options, notes);
         let groups = deal(planned, task_count);
         self.scan_of(Arc::new(source), groups, projection, limit, statistics).map(Some)
+    }
+
+    /// About how many rows there are, by length; None where that says nothing.
+    fn guessed(&self, files: &[&DatasetFile], schema: &SchemaRef) -> Option<Statistics> {
+        let is_known = files.iter().all(|file| !file.source.is_stream());
+        let row_count: usize = files.iter().map(|file| self.guessed_row_count(file)).sum();
+        let len: u64 = files.iter().map(|file| file.source.identity.len).sum();
+        is_known.then(|| Statistics {
+            num_rows: Precision::Inexact(row_count),
+            total_byte_size: Precision::Inexact(len as usize),
+            ..Statistics::new_unknown(schema)
+        })
+    }
+
+    fn guessed_row_count(&self, file: &DatasetFile) -> usize {
+        let row_len = self.dataset.columns.len().max(1) * VALUE_LEN_BYTES;
+        file.source.identity.len as usize / row_len
     }
 
     /// Exact statistics of what is read of a file, with its partition values.
@@ -635,10 +654,7 @@ impl TableProvider for DatasetTable {
             };
             row_count += match statistics.as_ref().and_then(|known| known.num_rows.get_value()) {
                 Some(count) => *count,
-                None => {
-                    file.source.identity.len as usize
-                        / (fields.fields().len().max(1) * VALUE_LEN_BYTES)
-                }
+                None => self.guessed_row_count(file),
             };
             known.extend(statistics);
         }

@@ -196,11 +196,15 @@ fn combinations(
             .max(1.0)
     };
     let (lefts, rights) = (count(left, of_left), count(right, of_right));
+    let knows = |side: &Estimate, columns: &[&Column]| {
+        columns.iter().any(|column| side.domains.contains_key(*column))
+    };
+    let is_unknown = !knows(left, of_left) && !knows(right, of_right);
     match (left.may_be_key(of_left), right.may_be_key(of_right)) {
         (true, false) => lefts,
         (false, true) => rights,
-        // Of two sparse keys of several columns the smaller is the one that is referred to.
-        (true, true) if of_left.len() > 1 => lefts.min(rights),
+        // Of two sparse keys, or two of which nothing is known, the smaller is the one referred to.
+        (true, true) if of_left.len() > 1 || is_unknown => lefts.min(rights),
         _ => lefts.max(rights),
     }
 }
