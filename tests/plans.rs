@@ -85,6 +85,12 @@ const QUESTIONS: &[&str] = &[
          WHERE facts.a = middle.a AND facts.b = tiny.b
          AND facts.id IN (SELECT max(id) FROM facts GROUP BY a)
          AND NOT EXISTS (SELECT 1 FROM small WHERE small.a = middle.n)",
+    "SELECT count(*), sum(facts.id) FROM facts, middle, small WHERE facts.a = middle.a AND middle.a = small.a
+         AND facts.id + middle.n > (SELECT avg(n) * 30 FROM middle)",
+    "SELECT count(*) FROM small AS s1, small AS s2, small AS s3, small AS s4, tiny AS t1, tiny AS t2, middle AS m1,
+         middle AS m2, tiny AS t3, tiny AS t4
+         WHERE s1.a = s2.a AND s2.a = s3.a AND s3.a = s4.a AND s1.c = t1.c AND t1.b = t2.b AND m1.n = s4.a
+         AND m2.n = m1.n AND t3.c = t2.c AND t4.b = t3.b AND s2.c IN (SELECT c FROM middle)",
     // Aggregates that are used more than once.
     "WITH sums AS (SELECT a, sum(id) AS total FROM facts GROUP BY a)
          SELECT a, total FROM sums WHERE total = (SELECT max(total) FROM sums)",

@@ -312,10 +312,8 @@ impl DatasetTable {
     fn guessed(&self, files: &[&DatasetFile], schema: &SchemaRef) -> Option<Statistics> {
         let is_known = files.iter().all(|file| !file.source.is_stream());
         let row_count: usize = files.iter().map(|file| self.guessed_row_count(file)).sum();
-        let len: u64 = files.iter().map(|file| file.source.identity.len).sum();
         is_known.then(|| Statistics {
             num_rows: Precision::Inexact(row_count),
-            total_byte_size: Precision::Inexact(len as usize),
             ..Statistics::new_unknown(schema)
         })
     }
@@ -586,7 +584,8 @@ fn deal(files: Vec<PartitionedFile>, task_count: usize) -> Vec<FileGroup> {
     groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect()
 }
 
-fn contains_subquery(filter: &Expr) -> bool {
+/// Whether an expression holds a query, or a column of the query around its own.
+pub fn contains_subquery(filter: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     filter
         .exists(|expr| {
@@ -595,6 +594,7 @@ fn contains_subquery(filter: &Expr) -> bool {
                 Expr::ScalarSubquery(_)
                     | Expr::InSubquery(_)
                     | Expr::Exists(_)
+                    | Expr::SetComparison(_)
                     | Expr::OuterReferenceColumn(..)
             ))
         })

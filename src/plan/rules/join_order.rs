@@ -22,10 +22,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use crate::dataset::table::contains_subquery;
 use crate::plan::estimate::{self, Estimate};
 
 /// Up to this many inputs all orders are weighed.
-pub const ALL_ORDERS_MAX: usize = 10;
+pub const ALL_ORDERS_MAX: usize = 8;
 /// More inputs than this stay in their order.
 const INPUTS_MAX: usize = 60;
 /// A new order must cost less than this share of the old one's.
@@ -102,9 +103,9 @@ type Set = u64;
 #[derive(Debug, Clone)]
 enum Shape {
     Input(usize),
-    Join(Box<Shape>, Box<Shape>),
+    Join(Arc<Shape>, Arc<Shape>),
     /// A semi or anti join with the reducer of that number.
-    Reduced(Box<Shape>, usize),
+    Reduced(Arc<Shape>, usize),
 }
 
 struct Input {
@@ -130,12 +131,12 @@ impl Joins {
     fn take_apart(&mut self, plan: &LogicalPlan) -> Option<Shape> {
         match plan {
             LogicalPlan::Join(join) if is_ordered(join) => {
-                let left = Box::new(self.take_apart(&join.left)?);
+                let left = Arc::new(self.take_apart(&join.left)?);
                 if join.join_type != JoinType::Inner {
                     self.reducers.push(Reducer { join: join.clone() });
                     return Some(Shape::Reduced(left, self.reducers.len() - 1));
                 }
-                let right = Box::new(self.take_apart(&join.right)?);
+                let right = Arc::new(self.take_apart(&join.right)?);
                 self.equalities.extend(join.on.iter().cloned());
                 if let Some(filter) = &join.filter {
                     self.conditions.extend(split_conjunction_owned(filter.clone()));
@@ -150,7 +151,9 @@ impl Joins {
                 self.take_apart(&projection.input)
             }
             LogicalPlan::Filter(filter)
-                if is_join(&filter.input) && !filter.predicate.is_volatile() =>
+                if is_join(&filter.input)
+                    && !filter.predicate.is_volatile()
+                    && !contains_subquery(&filter.predicate) =>
             {
                 self.conditions.extend(split_conjunction_owned(filter.predicate.clone()));
                 self.take_apart(&filter.input)
@@ -260,7 +263,7 @@ struct Weighed {
 #[derive(Debug, Clone)]
 struct Order {
     set: Set,
-    shape: Shape,
+    shape: Arc<Shape>,
     row_count: f64,
     cost: f64,
 }
@@ -354,7 +357,7 @@ impl Weighed {
         let share: f64 =
             own.map(|(_, condition)| estimate::share(condition, &self.estimates[idx])).product();
         let row_count = (self.estimates[idx].row_count * share).max(1.0);
-        Order { set, shape: Shape::Input(idx), row_count, cost: 0.0 }
+        Order { set, shape: Arc::new(Shape::Input(idx)), row_count, cost: 0.0 }
     }
 
     fn is_connected(&self, one: Set, other: Set) -> bool {
@@ -420,7 +423,7 @@ impl Weighed {
             if one.row_count <= other.row_count { (one, other) } else { (other, one) };
         Order {
             set: one.set | other.set,
-            shape: Shape::Join(Box::new(build.shape.clone()), Box::new(probe.shape.clone())),
+            shape: Arc::new(Shape::Join(Arc::clone(&build.shape), Arc::clone(&probe.shape))),
             cost: one.cost
                 + other.cost
                 + BUILD_COST * build.row_count
@@ -437,7 +440,7 @@ impl Weighed {
             (order.row_count.min(reducer.row_count), order.row_count.max(reducer.row_count));
         Order {
             set: order.set | self.reducer_bit(idx),
-            shape: Shape::Reduced(Box::new(order.shape.clone()), idx),
+            shape: Arc::new(Shape::Reduced(Arc::clone(&order.shape), idx)),
             cost: order.cost + BUILD_COST * build + probe + row_count,
             row_count,
         }
