@@ -46,7 +46,7 @@ def normal(rows):
         try:
             return f"{float(cell):.6g}"
         except (TypeError, ValueError):
-            return "" if cell is None else str(cell).removesuffix(" 00:00:00")
+            return "" if cell is None else str(cell).removesuffix(".000000").removesuffix(" 00:00:00")
 
     return sorted(tuple(value(cell) for cell in row) for row in rows)
 
