@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
@@ -96,12 +96,14 @@ const VALUE_LEN_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct DatasetTable {
     dataset: Arc<Dataset>,
+    /// What is known of all files together, once someone has asked.
+    known: OnceLock<Statistics>,
 }
 
 impl DatasetTable {
     /// Makes a table of a dataset.
     pub fn new(dataset: Arc<Dataset>) -> Self {
-        DatasetTable { dataset }
+        DatasetTable { dataset, known: OnceLock::new() }
     }
 
     /// The dataset.
@@ -306,6 +308,31 @@ impl DatasetTable {
         let source = RowSource::new(self.dataset.id, schema, wanted, label, options, notes);
         let groups = deal(planned, task_count);
         self.scan_of(Arc::new(source), groups, projection, limit, statistics).map(Some)
+    }
+
+    fn all_that_is_known(&self) -> Statistics {
+        let schema = &self.dataset.schema;
+        let fields = Arc::new(Schema::new(file_fields(&self.dataset.columns)));
+        let mut row_count = 0;
+        let mut known = Vec::with_capacity(self.dataset.files.len());
+        for file in &self.dataset.files {
+            let statistics = match &file.learned {
+                Some(learned) => Some(self.learned_statistics(file, learned)),
+                None => self.file_statistics(file, &fields),
+            };
+            row_count += match statistics.as_ref().and_then(|known| known.num_rows.get_value()) {
+                Some(count) => *count,
+                None => self.guessed_row_count(file),
+            };
+            known.extend(statistics);
+        }
+        let merged = (known.len() == self.dataset.files.len()
+            && !self.dataset.options.file_row_number)
+            .then(|| Statistics::try_merge_iter(&known, schema).ok())
+            .flatten();
+        let unknown = || Statistics::new_unknown(schema);
+        let statistics = merged.unwrap_or_else(unknown);
+        Statistics { num_rows: Precision::Inexact(row_count), ..statistics }
     }
 
     /// About how many rows there are, by length; None where that says nothing.
@@ -643,28 +670,7 @@ impl TableProvider for DatasetTable {
 
     /// What is known without reading: for choosing between plans, not for answers.
     fn statistics(&self) -> Option<Statistics> {
-        let schema = &self.dataset.schema;
-        let fields = Arc::new(Schema::new(file_fields(&self.dataset.columns)));
-        let mut row_count = 0;
-        let mut known = Vec::with_capacity(self.dataset.files.len());
-        for file in &self.dataset.files {
-            let statistics = match &file.learned {
-                Some(learned) => Some(self.learned_statistics(file, learned)),
-                None => self.file_statistics(file, &fields),
-            };
-            row_count += match statistics.as_ref().and_then(|known| known.num_rows.get_value()) {
-                Some(count) => *count,
-                None => self.guessed_row_count(file),
-            };
-            known.extend(statistics);
-        }
-        let merged = (known.len() == self.dataset.files.len()
-            && !self.dataset.options.file_row_number)
-            .then(|| Statistics::try_merge_iter(&known, schema).ok())
-            .flatten();
-        let unknown = || Statistics::new_unknown(schema);
-        let statistics = merged.unwrap_or_else(unknown);
-        Some(Statistics { num_rows: Precision::Inexact(row_count), ..statistics })
+        Some(self.known.get_or_init(|| self.all_that_is_known()).clone())
     }
 
     async fn scan(
