@@ -168,11 +168,15 @@ type Work = (Option<SendableRecordBatchStream>, Option<Top>, BaselineMetrics);
 /// Takes all input and gives the rows that are kept, or all once there is no use in keeping.
 async fn step((input, top, metrics): Work) -> Result<Option<(Batches, Work)>> {
     let Some(mut input) = input else { return Ok(None) };
-    let (given, rest) = match top {
-        None => (input.next().await.transpose()?.into_iter().collect(), Some(input)),
+    let mut has_ended = false;
+    let given = match top {
+        None => {
+            let next = input.next().await.transpose()?;
+            has_ended = next.is_none();
+            next.into_iter().collect()
+        }
         Some(mut top) => {
             let mut goes_on = true;
-            let mut has_ended = false;
             while goes_on && !has_ended {
                 match input.next().await.transpose()? {
                     Some(batch) => {
@@ -182,15 +186,14 @@ async fn step((input, top, metrics): Work) -> Result<Option<(Batches, Work)>> {
                     None => has_ended = true,
                 }
             }
-            (top.give()?, (!has_ended).then_some(input))
+            top.give()?
         }
     };
-    let is_over = given.is_empty() && rest.is_some();
     given.iter().for_each(|batch| {
         metrics.record_output(batch.num_rows());
     });
     let given: Vec<Result<RecordBatch>> = given.into_iter().map(Ok).collect();
-    let rest = rest.filter(|_| !is_over);
+    let rest = (!has_ended).then_some(input);
     Ok(Some((futures::stream::iter(given), (rest, None, metrics))))
 }
 
@@ -216,6 +219,7 @@ struct Top {
     bounds: Vec<u128>,
     batches: Vec<RecordBatch>,
     held_rows: usize,
+    held_bytes: usize,
     kept_rows: usize,
     seen_rows: usize,
     group_of_row: Vec<usize>,
@@ -243,6 +247,7 @@ impl Top {
             bounds: Vec::new(),
             batches: Vec::new(),
             held_rows: 0,
+            held_bytes: 0,
             kept_rows: 0,
             seen_rows: 0,
             group_of_row: Vec::new(),
@@ -291,6 +296,7 @@ impl Top {
         self.seen_rows += rows;
         if is_held {
             self.held_rows += rows;
+            self.held_bytes += batch.get_array_memory_size();
             self.batches.push(batch);
         }
         if self.held_rows > HELD_ROWS_MIN + 4 * self.kept_rows {
@@ -302,8 +308,7 @@ impl Top {
     }
 
     fn size(&self) -> usize {
-        let batches: usize = self.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        batches
+        self.held_bytes
             + self.groups.size()
             + self.kept.capacity() * size_of::<Kept>()
             + self.bounds.capacity() * size_of::<u128>()
@@ -327,8 +332,10 @@ impl Top {
         }
         let copied = interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), &places)?;
         let columns = copied.columns().iter().map(without_garbage).collect();
-        self.batches = vec![RecordBatch::try_new(copied.schema(), columns)?];
+        let copied = RecordBatch::try_new(copied.schema(), columns)?;
         self.held_rows = places.len();
+        self.held_bytes = copied.get_array_memory_size();
+        self.batches = vec![copied];
         let mut row = 0;
         for (places, count) in self.kept.chunks_mut(self.count).zip(&self.kept_counts) {
             for kept in &mut places[..*count as usize] {
@@ -392,6 +399,40 @@ mod tests {
     use super::*;
     use datafusion::arrow::array::{BooleanArray, Float64Array, Int32Array};
     use datafusion::arrow::compute::sort_to_indices;
+    use datafusion::catalog::memory::MemorySourceConfig;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::physical_expr::expressions::col;
+    use datafusion::physical_plan::collect;
+
+    /// Without memory all rows go through, though the first batch has none.
+    #[test]
+    fn rows_that_cannot_be_kept_go_through() {
+        let schema = Arc::new(Schema::new(vec![Field::new("key", DataType::Int32, true)]));
+        let batch = |count: i32| {
+            let keys = Arc::new(Int32Array::from_iter_values((0..count).map(|key| key % 3)));
+            RecordBatch::try_new(Arc::clone(&schema), vec![keys]).expect("a batch")
+        };
+        let batches = vec![batch(0), batch(30), batch(12)];
+        let input = MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&schema), None);
+        let key = || col("key", &schema).expect("a column");
+        let order = PhysicalSortExpr::new_default(key());
+        let top = GroupTopExec::new(input.expect("a source"), vec![key()], order, 2, false);
+        let row_count = |limit: usize| {
+            let runtime = RuntimeEnvBuilder::new().with_memory_limit(limit, 1.0).build_arc();
+            let context = TaskContext::default().with_runtime(runtime.expect("a runtime"));
+            let top = GroupTopExec::new(
+                Arc::clone(&top.input),
+                top.keys.clone(),
+                top.order.clone(),
+                top.count,
+                false,
+            );
+            let batches = futures::executor::block_on(collect(Arc::new(top), Arc::new(context)));
+            batches.expect("rows").iter().map(RecordBatch::num_rows).sum::<usize>()
+        };
+        assert_eq!(row_count(1 << 20), 6);
+        assert_eq!(row_count(1), 42);
+    }
 
     #[test]
     fn numbers_have_the_order_of_the_values() {
