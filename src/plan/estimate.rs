@@ -6,7 +6,6 @@
 //! Nothing here may decide what an answer is.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::stats::Precision;
@@ -430,9 +429,4 @@ fn compared(column: &Column, op: Operator, value: &ScalarValue, input: &Estimate
         Operator::LikeMatch | Operator::ILikeMatch | Operator::RegexMatch => PATTERN_SHARE,
         _ => OTHER_SHARE,
     }
-}
-
-/// Rows that a plan may give, if its tables say so.
-pub fn row_count(plan: &Arc<LogicalPlan>) -> Option<f64> {
-    estimate(plan).map(|estimate| estimate.row_count)
 }

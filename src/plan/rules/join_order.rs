@@ -3,7 +3,7 @@
 //! DataFusion joins tables in the order in which the statement names them, and applies `IN` and
 //! `EXISTS` last. Here a tree of inner, semi and anti joins is taken apart: into the inputs, classes
 //! of columns that are equal, other conditions, and semi and anti joins as inputs that only reduce.
-//! All orders of up to [`ALL_ORDERS_MAX`] inputs are weighed (dynamic programming over sets, as in
+//! All orders of up to `ALL_ORDERS_MAX` inputs are weighed (dynamic programming over sets, as in
 //! Moerkotte and Neumann, VLDB 2006), more of them greedily, by rows that are built, probed and
 //! given. The smaller input becomes the left one, of which the hash table is built.
 //!
@@ -11,7 +11,7 @@
 //! same in any order; columns are put back into theirs. Where an input says nothing of its size,
 //! or the order written is about as good, the tree stays as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -26,7 +26,7 @@ use crate::dataset::table::contains_subquery;
 use crate::plan::estimate::{self, Estimate};
 
 /// Up to this many inputs all orders are weighed.
-pub const ALL_ORDERS_MAX: usize = 8;
+const ALL_ORDERS_MAX: usize = 8;
 /// More inputs than this stay in their order.
 const INPUTS_MAX: usize = 60;
 /// A new order must cost less than this share of the old one's.
@@ -57,33 +57,62 @@ impl OptimizerRule for JoinOrder {
 }
 
 fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !matches!(&plan, LogicalPlan::Join(join) if is_ordered(join)) {
+    if !matches!(&plan, LogicalPlan::Join(_)) || !is_of_tree(&plan) {
         return plan.map_children(rewrite);
     }
-    let mut joins = Joins::default();
-    let Some(shape) = joins.take_apart(&plan) else { return plan.map_children(rewrite) };
-    // Inputs hold joins of their own.
-    let mut is_changed = false;
-    let all = joins.inputs.iter_mut().map(|input| &mut input.plan);
-    for input in all.chain(joins.reducers.iter_mut().map(|reducer| &mut reducer.join.right)) {
-        let inner = rewrite(input.as_ref().clone())?;
-        is_changed |= inner.transformed;
-        *input = Arc::new(inner.data);
+    rewrite_inputs(plan)?.transform_data(|plan| {
+        Ok(match reordered(&plan)? {
+            Some(reordered) => Transformed::yes(reordered),
+            None => Transformed::no(plan),
+        })
+    })
+}
+
+/// Orders the joins within the inputs of a tree.
+fn rewrite_inputs(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if !is_of_tree(&plan) {
+        return rewrite(plan);
     }
-    let Some(weighed) = joins.weigh() else {
-        return if is_changed { plan.map_children(rewrite) } else { Ok(Transformed::no(plan)) };
-    };
+    let has_reducer = matches!(&plan, LogicalPlan::Join(join) if join.join_type != JoinType::Inner);
+    let mut is_reducer = false;
+    plan.map_children(|child| {
+        // The right side of a semi or anti join is an input, whatever it is.
+        let child = if is_reducer { rewrite(child) } else { rewrite_inputs(child) };
+        is_reducer = has_reducer;
+        child
+    })
+}
+
+/// The tree in a better order, if there is one.
+fn reordered(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let mut joins = Joins::default();
+    let shape = joins.take_apart(plan);
+    let Some(weighed) = joins.weigh() else { return Ok(None) };
     let old = weighed.cost_of(&shape);
     let new = weighed.best();
-    match new.filter(|new| old.is_none_or(|old| new.cost < old.cost * GAIN_MIN)) {
-        Some(new) => {
-            let columns = plan.schema().columns().into_iter().map(Expr::Column);
-            let joined = weighed.plan(&new.shape)?.plan;
-            let ordered = LogicalPlanBuilder::from(joined).project(columns)?.build()?;
-            Ok(Transformed::yes(ordered))
+    let Some(new) = new.filter(|new| old.is_none_or(|old| new.cost < old.cost * GAIN_MIN)) else {
+        return Ok(None);
+    };
+    let columns = plan.schema().columns().into_iter().map(Expr::Column);
+    let joined = weighed.plan(&new.shape)?.plan;
+    LogicalPlanBuilder::from(joined).project(columns)?.build().map(Some)
+}
+
+/// Whether a plan belongs to a tree of joins, and is no input of it.
+fn is_of_tree(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Join(join) => is_ordered(join),
+        // Columns that nobody wants are left out again later.
+        LogicalPlan::Projection(projection) => {
+            projection.expr.iter().all(|expr| expr.try_as_col().is_some())
+                && is_of_tree(&projection.input)
         }
-        None if is_changed => plan.map_children(rewrite),
-        None => Ok(Transformed::no(plan)),
+        LogicalPlan::Filter(filter) => {
+            !filter.predicate.is_volatile()
+                && !contains_subquery(&filter.predicate)
+                && is_of_tree(&filter.input)
+        }
+        _ => false,
     }
 }
 
@@ -108,59 +137,42 @@ enum Shape {
     Reduced(Arc<Shape>, usize),
 }
 
-struct Input {
-    plan: Arc<LogicalPlan>,
-}
-
-/// The right side of a semi or anti join.
-struct Reducer {
-    join: Join,
-}
-
 /// A tree of joins, taken apart.
 #[derive(Default)]
 struct Joins {
-    inputs: Vec<Input>,
-    reducers: Vec<Reducer>,
+    inputs: Vec<Arc<LogicalPlan>>,
+    /// Semi and anti joins; their left sides are of no use any more.
+    reducers: Vec<Join>,
     equalities: Vec<(Expr, Expr)>,
     conditions: Vec<Expr>,
 }
 
 impl Joins {
-    /// None if something in the tree must stay where it is.
-    fn take_apart(&mut self, plan: &LogicalPlan) -> Option<Shape> {
+    fn take_apart(&mut self, plan: &LogicalPlan) -> Shape {
         match plan {
-            LogicalPlan::Join(join) if is_ordered(join) => {
-                let left = Arc::new(self.take_apart(&join.left)?);
+            LogicalPlan::Join(join) if is_of_tree(plan) => {
+                let left = Arc::new(self.take_apart(&join.left));
                 if join.join_type != JoinType::Inner {
-                    self.reducers.push(Reducer { join: join.clone() });
-                    return Some(Shape::Reduced(left, self.reducers.len() - 1));
+                    self.reducers.push(join.clone());
+                    return Shape::Reduced(left, self.reducers.len() - 1);
                 }
-                let right = Arc::new(self.take_apart(&join.right)?);
+                let right = Arc::new(self.take_apart(&join.right));
                 self.equalities.extend(join.on.iter().cloned());
                 if let Some(filter) = &join.filter {
                     self.conditions.extend(split_conjunction_owned(filter.clone()));
                 }
-                Some(Shape::Join(left, right))
+                Shape::Join(left, right)
             }
-            // Columns that nobody wants are left out again later.
-            LogicalPlan::Projection(projection)
-                if projection.expr.iter().all(|expr| expr.try_as_col().is_some())
-                    && is_join(&projection.input) =>
-            {
+            LogicalPlan::Projection(projection) if is_of_tree(plan) => {
                 self.take_apart(&projection.input)
             }
-            LogicalPlan::Filter(filter)
-                if is_join(&filter.input)
-                    && !filter.predicate.is_volatile()
-                    && !contains_subquery(&filter.predicate) =>
-            {
+            LogicalPlan::Filter(filter) if is_of_tree(plan) => {
                 self.conditions.extend(split_conjunction_owned(filter.predicate.clone()));
                 self.take_apart(&filter.input)
             }
             other => {
-                self.inputs.push(Input { plan: Arc::new(other.clone()) });
-                Some(Shape::Input(self.inputs.len() - 1))
+                self.inputs.push(Arc::new(other.clone()));
+                Shape::Input(self.inputs.len() - 1)
             }
         }
     }
@@ -172,7 +184,7 @@ impl Joins {
         }
         let mut owners: HashMap<Column, usize> = HashMap::new();
         for (idx, input) in self.inputs.iter().enumerate() {
-            for column in input.plan.schema().columns() {
+            for column in input.schema().columns() {
                 if owners.insert(column, idx).is_some() {
                     return None;
                 }
@@ -182,9 +194,9 @@ impl Joins {
             estimates: self
                 .inputs
                 .iter()
-                .map(|input| estimate::estimate(&input.plan))
+                .map(|input| estimate::estimate(input))
                 .collect::<Option<_>>()?,
-            inputs: self.inputs.into_iter().map(|input| input.plan).collect(),
+            inputs: self.inputs,
             owners,
             classes: Vec::new(),
             edges: Vec::new(),
@@ -197,7 +209,7 @@ impl Joins {
         for condition in self.conditions {
             weighed.conditions.push((weighed.needs(&condition)?, condition));
         }
-        for Reducer { join } in self.reducers {
+        for join in self.reducers {
             let estimate = estimate::estimate(&join.right)?;
             let mut needs = 0;
             for (left, _) in &join.on {
@@ -217,15 +229,6 @@ impl Joins {
             weighed.reducers.push(Reducing { row_count: estimate.row_count, join, needs, share });
         }
         Some(weighed)
-    }
-}
-
-fn is_join(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Join(join) => is_ordered(join),
-        LogicalPlan::Projection(projection) => is_join(&projection.input),
-        LogicalPlan::Filter(filter) => is_join(&filter.input),
-        _ => false,
     }
 }
 
@@ -399,7 +402,7 @@ impl Weighed {
         let links = self.links(one.set, other.set);
         let mut row_count = one.row_count * other.row_count;
         // Links between the same two inputs are one key of several columns.
-        let mut keys: HashMap<(usize, usize), Vec<(&Column, &Column)>> = HashMap::new();
+        let mut keys: BTreeMap<(usize, usize), Vec<(&Column, &Column)>> = BTreeMap::new();
         for ((left, of_left), (right, of_right)) in links {
             keys.entry((*left, *right)).or_default().push((of_left, of_right));
         }
