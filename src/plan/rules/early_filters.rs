@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::physical_plan::parquet::source::ParquetSource;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -47,13 +46,7 @@ impl PhysicalOptimizerRule for EarlyFilters {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            Ok(match plan.downcast_ref::<DataSourceExec>().and_then(trying) {
-                Some(scan) => Transformed::yes(scan),
-                None => Transformed::no(plan),
-            })
-        })
-        .data()
+        super::replaced(plan, |plan| Ok(plan.downcast_ref::<DataSourceExec>().and_then(trying)))
     }
 }
 

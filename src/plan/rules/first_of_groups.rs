@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
@@ -43,20 +42,17 @@ impl PhysicalOptimizerRule for FirstOfGroups {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|plan| {
-            let Some(filter) = plan.downcast_ref::<FilterExec>() else {
-                return Ok(Transformed::no(plan));
-            };
-            let limits = split_conjunction(filter.predicate()).into_iter().filter_map(limit_of);
-            for (column, count) in limits.collect::<Vec<_>>() {
+        super::replaced(plan, |plan| {
+            let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
+            for (column, count) in
+                split_conjunction(filter.predicate()).into_iter().filter_map(limit_of)
+            {
                 if let Some(input) = limited(filter.input(), column, count)? {
-                    let plan = replace_children_if_necessary(Arc::clone(&plan), vec![input])?;
-                    return Ok(Transformed::yes(plan));
+                    return replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some);
                 }
             }
-            Ok(Transformed::no(plan))
+            Ok(None)
         })
-        .data()
     }
 }
 

@@ -16,12 +16,14 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
 
 pub mod checked_arithmetic;
 pub mod doubles_stay;
@@ -72,6 +74,20 @@ pub fn physical(is_plain: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sy
     rules
 }
 
+/// A plan with each operator replaced for which there is a replacement, from the scans up.
+fn replaced(
+    plan: Arc<dyn ExecutionPlan>,
+    replacement: impl Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|plan| {
+        Ok(match replacement(&plan)? {
+            Some(new) => Transformed::yes(new),
+            None => Transformed::no(plan),
+        })
+    })
+    .data()
+}
+
 /// The columns that the expressions of a plan's node may name.
 fn schema_within(plan: &LogicalPlan) -> Result<DFSchema> {
     let mut schema = merge_schema(&plan.inputs());
@@ -80,4 +96,32 @@ fn schema_within(plan: &LogicalPlan) -> Result<DFSchema> {
         schema.merge(&DFSchema::try_from_qualified_schema(name, &scan.source.schema())?);
     }
     Ok(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ours have their places by the names of DataFusion's: these must still be there.
+    #[test]
+    fn rules_stand_where_they_are_meant_to() {
+        let analyzers = analyzers();
+        let names: Vec<&str> = analyzers.iter().map(|rule| rule.name()).collect();
+        let at = |names: &[&str], name: &str| {
+            names.iter().rposition(|known| *known == name).unwrap_or_else(|| panic!("no {name}"))
+        };
+        assert!(at(&names, "doubles_stay") < at(&names, "type_coercion"));
+        assert!(at(&names, "type_coercion") < at(&names, "checked_arithmetic"));
+        let physical = physical(false);
+        let names: Vec<&str> = physical.iter().map(|rule| rule.name()).collect();
+        let pushed = |name: &&&str| name.starts_with("FilterPushdown");
+        assert_eq!(names.iter().filter(pushed).count(), 2);
+        let last = names.iter().rfind(pushed).expect("two of them");
+        assert_eq!(names[0], "partition_keys");
+        assert_eq!(at(&names, "first_of_groups") + 1, at(&names, "WindowTopN"));
+        assert!(at(&names, "WindowTopN") < at(&names, "EnsureRequirements"));
+        assert_eq!(at(&names, last) + 1, at(&names, "early_filters"));
+        assert!(at(&names, "early_filters") < at(&names, "SanityCheckPlan"));
+        assert_eq!(names.last(), Some(&"ordered_conditions"));
+    }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
@@ -29,18 +28,12 @@ impl PhysicalOptimizerRule for OrderedConditions {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            let Some(filter) = plan.downcast_ref::<FilterExec>() else {
-                return Ok(Transformed::no(plan));
-            };
-            Ok(match AllOf::new(filter.predicate(), &filter.input().schema())? {
-                Some(all) => {
-                    let filter = FilterExecBuilder::from(filter).with_predicate(Arc::new(all));
-                    Transformed::yes(Arc::new(filter.build()?))
-                }
-                None => Transformed::no(plan),
-            })
+        super::replaced(plan, |plan| {
+            let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
+            let all = AllOf::new(filter.predicate(), &filter.input().schema())?;
+            let ordered = all
+                .map(|all| FilterExecBuilder::from(filter).with_predicate(Arc::new(all)).build());
+            Ok(ordered.transpose()?.map(|filter| Arc::new(filter) as _))
         })
-        .data()
     }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
@@ -54,18 +53,13 @@ impl PhysicalOptimizerRule for PartitionKeys {
         if task_count < 2 {
             return Ok(plan);
         }
-        plan.transform_up(|plan| {
-            let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else {
-                return Ok(Transformed::no(plan));
-            };
-            Ok(match regrouped(aggregate, task_count)? {
-                Some(input) => {
-                    Transformed::yes(replace_children_if_necessary(Arc::clone(&plan), vec![input])?)
-                }
-                None => Transformed::no(plan),
-            })
+        super::replaced(plan, |plan| {
+            let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
+            let input = regrouped(aggregate, task_count)?;
+            input
+                .map(|input| replace_children_if_necessary(Arc::clone(plan), vec![input]))
+                .transpose()
         })
-        .data()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -45,13 +45,9 @@ impl PhysicalOptimizerRule for UnambiguousFilters {
         if !plan.transformed {
             return self.0.optimize(plan.data, config);
         }
-        let without_barrier = |plan: Arc<dyn ExecutionPlan>| {
-            Ok(match plan.downcast_ref::<Barrier>() {
-                Some(Barrier(inner)) => Transformed::yes(Arc::clone(inner)),
-                None => Transformed::no(plan),
-            })
-        };
-        self.0.optimize(plan.data, config)?.transform_up(without_barrier).data()
+        super::replaced(self.0.optimize(plan.data, config)?, |plan| {
+            Ok(plan.downcast_ref::<Barrier>().map(|Barrier(inner)| Arc::clone(inner)))
+        })
     }
 }
 
