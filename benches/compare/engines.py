@@ -22,7 +22,7 @@ class Run:
 
     seconds: float
     rows: list
-    # Bytes that the process held at most, beyond what it held before the statement.
+    # Bytes that the process held at most; of peers, beyond what it held before the statement.
     peak: int
 
 

@@ -12,8 +12,8 @@ Modes:
   first    swath as a fresh process each time, by its own timer; peers in a session (the default)
   session  each engine has answered the statement once; times are of the statement
   cold     the files are not in the page cache, each engine is a fresh process; times are of the statement
-  process  the whole command, start and all: swath and DuckDB's shell
-  memory   the peak of a fresh process, in MB, beyond what it held before
+  process  the whole command, start and all: swath, with what earlier runs kept, and DuckDB's shell
+  memory   the peak of a fresh process, in MB; of peers, beyond what Python held before
 """
 
 import argparse

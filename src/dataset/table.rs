@@ -296,10 +296,7 @@ impl DatasetTable {
         if planned.is_empty() {
             return Ok(None);
         }
-        // What is known of some files says nothing of all of them.
-        let statistics = (statistics.len() == files.len() && !self.dataset.options.file_row_number)
-            .then(|| Statistics::try_merge_iter(&statistics, schema.table_schema()).ok())
-            .flatten();
+        let statistics = self.merged(&statistics, files.len(), schema.table_schema());
         // Sides of joins are chosen by guesses, where nothing better is known.
         let statistics = statistics.or_else(|| self.guessed(files, schema.table_schema()));
         let label = label_of(files);
@@ -326,13 +323,21 @@ impl DatasetTable {
             };
             known.extend(statistics);
         }
-        let merged = (known.len() == self.dataset.files.len()
-            && !self.dataset.options.file_row_number)
-            .then(|| Statistics::try_merge_iter(&known, schema).ok())
-            .flatten();
-        let unknown = || Statistics::new_unknown(schema);
-        let statistics = merged.unwrap_or_else(unknown);
+        let merged = self.merged(&known, self.dataset.files.len(), schema);
+        let statistics = merged.unwrap_or_else(|| Statistics::new_unknown(schema));
         Statistics { num_rows: Precision::Inexact(row_count), ..statistics }
+    }
+
+    /// Statistics of files together; what is known of some of them says nothing of all.
+    fn merged(
+        &self,
+        known: &[Statistics],
+        file_count: usize,
+        schema: &SchemaRef,
+    ) -> Option<Statistics> {
+        (known.len() == file_count && !self.dataset.options.file_row_number)
+            .then(|| Statistics::try_merge_iter(known, schema).ok())
+            .flatten()
     }
 
     /// About how many rows there are, by length; None where that says nothing.

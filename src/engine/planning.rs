@@ -187,7 +187,8 @@ impl Session {
         let state = run.clock.watch(reconfigured(state, config));
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
         if fragments.is_none() && !self.shared.engine.options.plain_plans {
-            logical = with_shared_aggregates(&state, logical).await?;
+            let shared = with_shared_aggregates(&state, logical).await;
+            logical = shared.map_err(not_decorrelated)?;
         }
         let planner = state.query_planner();
         let physical = planner.create_physical_plan(&logical, &state).await;
@@ -602,7 +603,7 @@ fn reconfigured(state: SessionState, config: SessionConfig) -> SessionState {
     SessionStateBuilder::new_from_existing(state).with_config(config).build()
 }
 
-/// An optimised plan in which each aggregate that it used more than once is computed once.
+/// An optimised plan in which each aggregate that it uses more than once is computed once.
 async fn with_shared_aggregates(
     state: &SessionState,
     mut logical: LogicalPlan,

@@ -31,9 +31,10 @@ use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 /// Batches with the memory that is booked for them.
+#[derive(Default)]
 struct Kept {
     batches: Vec<RecordBatch>,
-    _booked: MemoryReservation,
+    booked: Vec<MemoryReservation>,
 }
 
 /// None if there was too little memory.
@@ -53,7 +54,6 @@ impl fmt::Debug for State {
 #[derive(Debug)]
 pub struct SharedTable {
     plan: Arc<SharedExec>,
-    schema: SchemaRef,
 }
 
 impl SharedTable {
@@ -66,8 +66,7 @@ impl SharedTable {
             .enumerate()
             .map(|(idx, field)| field.as_ref().clone().with_name(format!("c{idx}")));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let plan = Arc::new(SharedExec::new(id, inner, Arc::clone(&schema)));
-        SharedTable { plan, schema }
+        SharedTable { plan: Arc::new(SharedExec::new(id, inner, schema)) }
     }
 
     /// Which of the statement's shared plans it is, from 1.
@@ -79,7 +78,7 @@ impl SharedTable {
 #[async_trait]
 impl TableProvider for SharedTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        self.plan.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -95,8 +94,9 @@ impl TableProvider for SharedTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.plan.another();
         let Some(projection) = projection else { return Ok(plan) };
+        let schema = plan.schema();
         let columns = projection.iter().map(|idx| {
-            let name = self.schema.field(*idx).name();
+            let name = schema.field(*idx).name();
             (Arc::new(Column::new(name, *idx)) as Arc<dyn PhysicalExpr>, name.clone())
         });
         Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
@@ -154,28 +154,25 @@ impl SharedExec {
         let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         let started = state.get_or_insert_with(|| {
             let task = SpawnedTask::spawn(compute(Arc::clone(&self.inner), Arc::clone(context)));
-            async move {
-                match task.await {
-                    Ok(done) => done.map_err(Arc::new),
-                    Err(error) => Err(Arc::new(exec_datafusion_err!("a task died: {error}"))),
-                }
-            }
-            .boxed()
-            .shared()
+            finished(task).map_err(Arc::new).boxed().shared()
         });
         started.clone()
     }
+}
+
+async fn finished<T: Send + 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+    task.await.unwrap_or_else(|error| Err(exec_datafusion_err!("a task died: {error}")))
 }
 
 async fn compute(
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 ) -> Result<Option<Arc<Kept>>> {
-    let booked = MemoryConsumer::new("shared aggregate").register(context.memory_pool());
-    let tasks: Vec<_> = execute_stream_partitioned(plan, context)?
+    let consumer = || MemoryConsumer::new("shared aggregate").register(context.memory_pool());
+    let tasks: Vec<_> = execute_stream_partitioned(plan, Arc::clone(&context))?
         .into_iter()
         .map(|mut stream| {
-            let booked = booked.new_empty();
+            let booked = consumer();
             SpawnedTask::spawn(async move {
                 let mut batches = Vec::new();
                 while let Some(batch) = stream.try_next().await? {
@@ -188,14 +185,13 @@ async fn compute(
             })
         })
         .collect();
-    let mut all = Vec::new();
+    let mut kept = Kept::default();
     for task in tasks {
-        let done = task.await.map_err(|error| exec_datafusion_err!("a task died: {error}"))?;
-        let Some((batches, part)) = done? else { return Ok(None) };
-        all.extend(batches);
-        booked.grow(part.size());
+        let Some((batches, booked)) = finished(task).await? else { return Ok(None) };
+        kept.batches.extend(batches);
+        kept.booked.push(booked);
     }
-    Ok(Some(Arc::new(Kept { batches: all, _booked: booked })))
+    Ok(Some(Arc::new(kept)))
 }
 
 impl DisplayAs for SharedExec {

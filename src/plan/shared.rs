@@ -27,11 +27,12 @@ pub fn repeated(plan: &LogicalPlan) -> Result<Vec<LogicalPlan>> {
     })?;
     let mut found = Vec::new();
     // What a recursion reads is another table each time.
-    if is_recursive {
+    if is_recursive || counts.values().all(|count| *count == 1) {
         return Ok(found);
     }
     plan.apply_with_subqueries(|node| {
-        if counts.get(node).is_some_and(|count| *count > 1) {
+        let is_aggregate = matches!(node, LogicalPlan::Aggregate(_));
+        if is_aggregate && counts.get(node).is_some_and(|count| *count > 1) {
             if !found.contains(node) {
                 found.push(node.clone());
             }

@@ -83,15 +83,12 @@ impl Cutter {
     }
 
     fn walk(&mut self, node: &Plan, draft: &mut Draft, is_broadcast: bool) {
-        let known = node.downcast_ref::<SharedExec>();
-        let known = known.and_then(|shared| self.shared.get(&shared.id()).copied());
         if let Some((input, exchange)) = exchange_of(node, is_broadcast) {
-            let id = match known {
-                Some(id) => id,
-                None => self.stage(&input, exchange),
-            };
-            if let Some(shared) = node.downcast_ref::<SharedExec>() {
-                self.shared.insert(shared.id(), id);
+            let shared = node.downcast_ref::<SharedExec>().map(SharedExec::id);
+            let known = shared.and_then(|shared| self.shared.get(&shared).copied());
+            let id = known.unwrap_or_else(|| self.stage(&input, exchange));
+            if let Some(shared) = shared {
+                self.shared.insert(shared, id);
             }
             draft.inputs.push(id);
             draft.pipelines.push(vec![format!("stage {id}")]);
