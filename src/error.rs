@@ -10,12 +10,13 @@ use std::fmt;
 use std::path::Path;
 
 use datafusion::error::DataFusionError;
+use serde::{Deserialize, Serialize};
 
 /// Result of everything in swath that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Says whose turn it is to act; each kind has its own exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The statement cannot be parsed, bound or run as written.
@@ -46,7 +47,7 @@ impl ErrorKind {
 }
 
 /// Where something went wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Place {
     /// A position in the statement, both counted from 1.
@@ -96,7 +97,7 @@ impl fmt::Display for Place {
 ///
 /// The session answers it by reading the column wider and running the statement again, as long as
 /// nothing has been handed out yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misfit {
     /// The dataset, by its number in the statement's bindings.
     pub dataset: u64,
@@ -106,11 +107,15 @@ pub struct Misfit {
     pub text: String,
 }
 
+/// Around an error in a word.
+const WORD_BEGIN: &str = "swath-error<";
+const WORD_END: char = '>';
+
 /// What went wrong, where, and what to type next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -225,6 +230,23 @@ impl Error {
         &self.0.hints
     }
 
+    /// All of the error as one word, which survives being put into other messages.
+    pub(crate) fn to_word(&self) -> String {
+        let bytes = postcard::to_stdvec(self).unwrap_or_default();
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{WORD_BEGIN}{digits}{WORD_END}")
+    }
+
+    /// The first error that stands as a word in a text; see [`Error::to_word`].
+    pub(crate) fn from_word(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once(WORD_BEGIN)?;
+        let (digits, _) = rest.split_once(WORD_END)?;
+        let bytes = (0..digits.len() / 2)
+            .map(|idx| u8::from_str_radix(digits.get(2 * idx..2 * idx + 2)?, 16).ok())
+            .collect::<Option<Vec<u8>>>()?;
+        postcard::from_bytes(&bytes).ok()
+    }
+
     /// The column that would have to be read wider, if that is the cure.
     pub(crate) fn as_misfit(&self) -> Option<&Misfit> {
         self.0.misfit.as_ref()
@@ -285,6 +307,19 @@ mod tests {
         assert_eq!(Error::io("read", "b.csv", &io).to_string(), own.to_string());
         let arrow = datafusion::arrow::error::ArrowError::ExternalError(Box::new(own.clone()));
         assert_eq!(Error::from(DataFusionError::from(arrow)).to_string(), own.to_string());
+    }
+
+    #[test]
+    fn an_error_crosses_processes_within_the_messages_of_others() {
+        let misfit = Misfit { dataset: 7, column: "x".into(), text: "\"n/a\"".into() };
+        let place = Place::File { path: "a\\b.csv".into(), line: Some(3), column: None };
+        let own = Error::data("no number").at(place).hint("try").misfit(misfit.clone());
+        let text = format!("{:?}", DataFusionError::Execution(format!("task: {}", own.to_word())));
+        let back = Error::from_word(&text).expect("it is in there");
+        assert_eq!(back.to_string(), own.to_string());
+        assert_eq!((back.kind(), back.as_misfit()), (ErrorKind::Data, Some(&misfit)));
+        assert!(Error::from_word("swath-error<zz>").is_none());
+        assert!(Error::from_word("nothing of ours").is_none());
     }
 
     #[test]

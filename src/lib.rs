@@ -11,6 +11,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod dataset;
 pub mod engine;
 pub mod error;

@@ -41,6 +41,8 @@ pub enum NoteKind {
     Skipped,
     /// Digits beyond what DOUBLE holds were rounded.
     Rounded,
+    /// A statement ran in this process, though a cluster was asked to run it.
+    RanHere,
 }
 
 impl NoteKind {
@@ -60,12 +62,13 @@ impl NoteKind {
             NoteKind::Renamed => "renamed",
             NoteKind::Skipped => "skipped",
             NoteKind::Rounded => "rounded",
+            NoteKind::RanHere => "ran_here",
         }
     }
 
     /// Whether the note changes what an answer means, and is shown even under `--quiet`.
     pub fn changes_the_answer(self) -> bool {
-        self != NoteKind::Skipped
+        !matches!(self, NoteKind::Skipped | NoteKind::RanHere)
     }
 }
 
@@ -122,6 +125,44 @@ struct Tally {
     first: String,
 }
 
+/// What a part of a statement that ran elsewhere has to say; goes with a number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Record {
+    /// A note.
+    Note(NoteKind, String),
+    /// Something that was counted; what, and where it was first seen.
+    Tally(NoteKind, String, String),
+    /// So many files, rows, bytes were read, and bytes passed.
+    Read(Quantity),
+}
+
+/// What is counted while files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Quantity {
+    /// [`Counts::files_read`].
+    Files,
+    /// [`Counts::rows_read`].
+    Rows,
+    /// [`Counts::bytes_read`].
+    Bytes,
+    /// [`Counts::bytes_passed`].
+    BytesPassed,
+}
+
+impl Quantity {
+    const ALL: [Quantity; 4] =
+        [Quantity::Files, Quantity::Rows, Quantity::Bytes, Quantity::BytesPassed];
+
+    fn of(self, counts: &Counts) -> &AtomicU64 {
+        match self {
+            Quantity::Files => &counts.files_read,
+            Quantity::Rows => &counts.rows_read,
+            Quantity::Bytes => &counts.bytes_read,
+            Quantity::BytesPassed => &counts.bytes_passed,
+        }
+    }
+}
+
 impl Notes {
     /// Adds a note once.
     pub fn add(&self, kind: NoteKind, message: impl Into<String>) {
@@ -151,14 +192,32 @@ impl Notes {
         for ((kind, subject), Tally { count, first }) in tallies {
             self.tally(kind, &subject, count, || first);
         }
-        let (own, other) = (self.counts(), part.counts());
-        for (own, other) in [
-            (&own.files_read, &other.files_read),
-            (&own.rows_read, &other.rows_read),
-            (&own.bytes_read, &other.bytes_read),
-            (&own.bytes_passed, &other.bytes_passed),
-        ] {
-            Counts::bump(own, other.swap(0, Ordering::Relaxed));
+        for quantity in Quantity::ALL {
+            let count = quantity.of(part.counts()).swap(0, Ordering::Relaxed);
+            Counts::bump(quantity.of(self.counts()), count);
+        }
+    }
+
+    /// All that these notes say, to be taken over elsewhere with [`Notes::take_over`].
+    pub fn records(&self) -> Vec<(Record, u64)> {
+        let notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tallies = self.0.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let notes = notes.into_iter().map(|note| (Record::Note(note.kind, note.message), 1));
+        let tallies = tallies.into_iter().map(|((kind, subject), tally)| {
+            (Record::Tally(kind, subject, tally.first), tally.count)
+        });
+        let read = Quantity::ALL.into_iter().map(|quantity| {
+            (Record::Read(quantity), quantity.of(self.counts()).load(Ordering::Relaxed))
+        });
+        notes.chain(tallies).chain(read).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Takes over what a part of the statement that ran elsewhere said.
+    pub fn take_over(&self, record: Record, count: u64) {
+        match record {
+            Record::Note(kind, message) => self.add(kind, message),
+            Record::Tally(kind, subject, first) => self.tally(kind, &subject, count, || first),
+            Record::Read(quantity) => Counts::bump(quantity.of(self.counts()), count),
         }
     }
 

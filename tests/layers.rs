@@ -2,12 +2,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the house from the ground up; a module uses only rooms below its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["error", "notes", "roots", "sql_type", "store", "units"],
     &["formats", "output"],
     &["dataset"],
     &["exec"],
     &["plan"],
+    &["cluster"],
     &["engine"],
     &["console"],
     &["shell"],
@@ -15,7 +16,15 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Crates that only one room may name.
-const OWNED: [(&str, &str); 3] = [("clap", "cli"), ("rustyline", "shell"), ("globset", "dataset")];
+const OWNED: [(&str, &str); 7] = [
+    ("ballista_core", "cluster"),
+    ("ballista_executor", "cluster"),
+    ("ballista_scheduler", "cluster"),
+    ("clap", "cli"),
+    ("globset", "dataset"),
+    ("rustyline", "shell"),
+    ("tonic", "cluster"),
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -4,6 +4,8 @@
 mod cache;
 /// The command line as a process: what it prints, where, and with which exit code.
 mod cli;
+/// The same statements on a cluster give the same answers.
+mod cluster;
 /// The README and queries/: every command and statement runs as printed.
 mod docs;
 /// The program's layers: who may use whom, and who may name which crate.

@@ -6,12 +6,13 @@ use swath::{Engine, EngineBuilder, Session};
 /// One setting under which every file must give the same answers.
 type Setting = (&'static str, fn(EngineBuilder) -> EngineBuilder);
 
-const SETTINGS: [Setting; 5] = [
+const SETTINGS: [Setting; 6] = [
     ("defaults", |builder| builder),
     ("one thread", |builder| builder.threads(1)),
     ("16 tasks", |builder| builder.threads(16)),
     ("plain plans", |builder| builder.plain_plans(true)),
     ("7-row batches", |builder| builder.batch_rows(7).threads(3)),
+    ("a cluster", |builder| builder.cluster(super::cluster::address()).expect("an address")),
 ];
 
 struct Database(Session);
@@ -54,7 +55,7 @@ pub(crate) fn rows(answer: &swath::Answer) -> Vec<Vec<String>> {
     rows
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder of SQL files") {
         let path = entry.expect("an entry").path();
@@ -72,6 +73,7 @@ fn check(setting: usize) {
     let (name, set) = SETTINGS[setting];
     let files = files(Path::new("testdata/slt"));
     assert!(files.len() >= 5, "the SQL files are there");
+    let mut wrong = Vec::new();
     for file in files {
         let engine = set(Engine::builder()).build().expect("an engine");
         let mut runner = Runner::new(|| {
@@ -80,9 +82,10 @@ fn check(setting: usize) {
         });
         runner.with_column_validator(|_, _| true);
         if let Err(error) = runner.run_file(&file) {
-            panic!("{name}: {}", error.display(false));
+            wrong.push(format!("{name}: {}", error.display(false)));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -108,4 +111,9 @@ fn plain_plans() {
 #[test]
 fn small_batches() {
     check(4);
+}
+
+#[test]
+fn on_a_cluster() {
+    check(5);
 }

@@ -86,6 +86,11 @@ pub(super) struct Args {
     #[arg(long = "allow-dir", value_name = "DIR")]
     pub(super) allowed_dirs: Vec<PathBuf>,
 
+    /// Runs statements on the cluster of this scheduler, as in df://localhost:50050
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) cluster: Option<String>,
+
     /// Shows how far a statement has come, on stderr [auto: on a terminal, after a second]
     #[arg(long, value_name = "FORM", default_value = "auto")]
     pub(super) progress: ProgressArg,

@@ -4,6 +4,8 @@
 //! terminal, deciding colours and exit codes.
 
 mod args;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod one_shot;
 mod verbs;
 
@@ -30,6 +32,10 @@ const PIPED_TABLE_ROWS_MAX: usize = 10_000;
 pub fn main() -> ExitCode {
     // A mistake of ours is reported as an error of the statement, not as a panic's text.
     std::panic::set_hook(Box::new(|_| {}));
+    #[cfg(feature = "cluster")]
+    if let Some(code) = cluster::main() {
+        return code;
+    }
     let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
@@ -132,6 +138,10 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
     }
     if let Some(dir) = &args.spill_dir {
         builder = builder.spill_dir(dir);
+    }
+    #[cfg(feature = "cluster")]
+    if let Some(address) = &args.cluster {
+        builder = builder.cluster(address)?;
     }
     if let Some(rows) = args.batch_rows {
         builder = builder.batch_rows(rows);

@@ -100,8 +100,13 @@ pub(super) fn task(words: &[String]) -> Result<Option<Task>> {
 
 /// The verbs for the help text.
 pub(super) fn help() -> String {
+    #[cfg(feature = "cluster")]
+    let roles = super::cluster::ROLES;
+    #[cfg(not(feature = "cluster"))]
+    let roles = [("", "", ""); 0];
     let lines = VERBS
         .iter()
+        .chain(&roles)
         .map(|(name, arguments, help)| format!("  {:<22} {help}\n", format!("{name} {arguments}")));
     format!("Instead of SQL:\n{}", lines.collect::<String>())
 }

@@ -34,7 +34,7 @@ impl Interrupt {
 
     async fn listen(&self) {
         loop {
-            let Some(code) = next_signal().await else { return };
+            let Some(code) = next_stop().await else { return };
             let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let presses = self.0.presses.fetch_add(1, Ordering::Relaxed) + 1;
             match running {
@@ -64,8 +64,9 @@ impl Interrupt {
     }
 }
 
+/// Waits until the process is asked to stop; the exit code that stands for the signal.
 #[cfg(unix)]
-async fn next_signal() -> Option<i32> {
+pub async fn next_stop() -> Option<i32> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).ok()?;
     let mut terminate = signal(SignalKind::terminate()).ok()?;
@@ -75,8 +76,9 @@ async fn next_signal() -> Option<i32> {
     }
 }
 
+/// Waits until the process is asked to stop; the exit code that stands for it.
 #[cfg(not(unix))]
-async fn next_signal() -> Option<i32> {
+pub async fn next_stop() -> Option<i32> {
     tokio::signal::ctrl_c().await.ok()?;
     Some(130)
 }

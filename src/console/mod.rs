@@ -16,7 +16,7 @@ mod stage_page;
 mod watch;
 
 pub use self::bar::ProgressForm;
-pub use self::interrupt::Interrupt;
+pub use self::interrupt::{Interrupt, next_stop};
 pub use self::job::{Destination, Failure, Job, Ran, show_rows};
 pub use self::kept::Kept;
 pub use self::pager::{Screen, shell_command, terminal_width};

@@ -732,7 +732,7 @@ impl TableProvider for DatasetTable {
 
 /// Adapts expressions to a Parquet file whose columns differ from the table's by case.
 #[derive(Debug)]
-struct CaselessAdapterFactory;
+pub(crate) struct CaselessAdapterFactory;
 
 impl PhysicalExprAdapterFactory for CaselessAdapterFactory {
     fn create(

@@ -13,7 +13,7 @@ use futures::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::Result;
-use crate::exec::progress::Progress;
+use crate::exec::progress::{Elsewhere, Progress};
 use crate::exec::stage::StageGraph;
 use crate::notes::{Note, Notes};
 
@@ -43,6 +43,8 @@ pub(super) struct Running {
     pub(super) notes: Notes,
     pub(super) memory: Arc<dyn MemoryPool>,
     pub(super) started: Instant,
+    /// How far it has come, if it runs elsewhere.
+    pub(super) elsewhere: Elsewhere,
 }
 
 impl Default for Handle {
@@ -83,7 +85,7 @@ impl Handle {
         let measured = || graph.stages.iter().filter_map(|stage| stage.measured.as_ref());
         let scans = || graph.stages.iter().flat_map(|stage| &stage.scans);
         let counts = running.notes.counts();
-        Some(Progress {
+        let mut progress = Progress {
             seconds: running.started.elapsed().as_secs_f64(),
             stages_done: graph
                 .stages
@@ -102,7 +104,9 @@ impl Handle {
             partition_total: counts.partitions_total.load(Ordering::Relaxed),
             memory_bytes: running.memory.reserved() as u64,
             spilled_bytes: measured().map(|measured| measured.spilled_bytes).sum(),
-        })
+        };
+        running.elsewhere.put_into(&mut progress);
+        Some(progress)
     }
 
     /// Says from what progress is to be read from now on.

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::answer::{Answer, AnswerStream, Handle};
 use super::params::Params;
+use super::remote::Remote;
 use super::session::Session;
 use crate::dataset::cache::Cache;
 use crate::dataset::location::Places;
@@ -113,6 +114,7 @@ pub struct EngineBuilder {
     pub(super) reuse: bool,
     pub(super) max_scan_bytes: Option<u64>,
     pub(super) plain_plans: bool,
+    pub(super) remote: Remote,
 }
 
 impl EngineBuilder {
@@ -151,6 +153,18 @@ impl EngineBuilder {
     pub fn plain_plans(mut self, is_on: bool) -> Self {
         self.plain_plans = is_on;
         self
+    }
+
+    /// Runs statements on the cluster whose scheduler has this address, as in `df://host:50050`:
+    /// planned here, from the same files, with the same answers. What has no form for a cluster runs
+    /// here, and a note says so.
+    ///
+    /// # Errors
+    /// When the text is no address.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, address: &str) -> Result<Self> {
+        self.remote.cluster = Some(crate::cluster::Cluster::new(address)?);
+        Ok(self)
     }
 
     /// Stops each statement after this time, with an error.

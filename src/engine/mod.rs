@@ -13,6 +13,7 @@ mod engine;
 mod insert;
 mod params;
 mod planning;
+mod remote;
 mod running;
 mod session;
 mod settings;

@@ -33,6 +33,7 @@ use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
 use crate::dataset::{Dataset, OpenRequest, check, inventory, sniffed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment;
+use crate::exec::progress::Elsewhere;
 use crate::exec::shared::SharedTable;
 use crate::formats::csv::reject::OnError;
 use crate::notes::Notes;
@@ -173,6 +174,7 @@ impl Session {
         options.optimizer.prefer_hash_join &= !run.sorts_joins;
         let is_on = options.extensions.get::<Settings>().is_some_and(|settings| settings.reuse)
             && !self.shared.has_own_functions.load(Ordering::Relaxed);
+        let is_on = is_on && !run.remote.is_set();
         let fragments = self.shared.engine.options.fragments.as_ref().filter(|_| is_on);
         if is_on && fragments.is_none() {
             return Err(Error::usage(
@@ -184,9 +186,11 @@ impl Session {
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
         options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
-        let state = run.clock.watch(reconfigured(state, config));
+        let state = run.remote.planning(reconfigured(state, config)).await?;
+        let state = run.clock.watch(state);
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
-        if fragments.is_none() && !self.shared.engine.options.plain_plans {
+        let may_share = fragments.is_none() && !run.remote.is_set();
+        if may_share && !self.shared.engine.options.plain_plans {
             let shared = with_shared_aggregates(&state, logical).await;
             logical = shared.map_err(not_decorrelated)?;
         }
@@ -209,6 +213,7 @@ impl Session {
         // It is no part of planning, and may take long.
         let _paused = run.clock.pause();
         let work = async {
+            let physical = run.remote.placed(physical, &run.notes, &Elsewhere::default()).await?;
             let mut batches = execute_stream(physical, self.shared.context.task_ctx())?;
             let mut values = Vec::new();
             while let Some(batch) = batches.next().await {

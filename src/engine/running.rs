@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::answer::{Handle, Message};
 use super::clock::{self, Clock};
 use super::engine::Inner;
+use super::remote::Remote;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parquet::InFlight;
 use crate::notes::Notes;
@@ -30,6 +31,8 @@ pub(super) struct Run {
     pub(super) sorts_joins: bool,
     /// Bounds the time of planning.
     pub(super) clock: Clock,
+    /// Where it runs.
+    pub(super) remote: Remote,
 }
 
 impl Default for Run {
@@ -43,6 +46,7 @@ impl Default for Run {
             started: std::time::Instant::now(),
             sorts_joins: false,
             clock: Clock::new(clock::LIMIT_DEFAULT, Handle::default()),
+            remote: Remote::default(),
         }
     }
 }

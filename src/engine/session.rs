@@ -30,6 +30,7 @@ use super::answer::{Answer, AnswerStream, Handle, Message, Running};
 use super::clock::{self, Clock};
 use super::engine::Inner;
 use super::params::Params;
+use super::remote::Remote;
 use super::running::{Run, bounded, guarded, pump, relabel};
 use super::settings::Settings;
 use super::watch::Watch;
@@ -37,12 +38,14 @@ use crate::dataset::LayoutCache;
 use crate::dataset::location::Places;
 use crate::dataset::schema::Misfits;
 use crate::error::{Error, ErrorKind, Misfit, Place, Result, nearest};
+use crate::exec::progress::Elsewhere;
 use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::Source;
 use crate::plan::macros::Macros;
 use crate::plan::parse::{ExplainView, Parsed};
+use crate::plan::rules::Purpose;
 use crate::units::{show_bytes, show_counted};
 
 /// Up to so many rows, shared among the tasks, one of them builds the table of a hash join for all.
@@ -73,6 +76,8 @@ pub(super) struct Shared {
     /// What did not fit, by location: guessed types stay wide once they had to be.
     pub(super) misfits: Mutex<HashMap<String, Misfits>>,
     pub(super) next_id: AtomicU64,
+    /// Where statements run.
+    pub(super) remote: Mutex<Remote>,
     /// Whether functions were added, of which nothing is known.
     pub(super) has_own_functions: AtomicBool,
 }
@@ -107,9 +112,11 @@ fn reads_stdin(sources: &[Source]) -> bool {
 impl Session {
     pub(super) fn new(engine: Arc<Inner>) -> Self {
         let context = SessionContext::new_with_state(state(&engine));
+        let remote = Mutex::new(engine.options.remote.clone());
         Session {
             shared: Arc::new(Shared {
                 engine,
+                remote,
                 context,
                 views: Mutex::default(),
                 macros: Mutex::default(),
@@ -325,8 +332,17 @@ impl Session {
             }
             let cancel = cancel.clone();
             let clock = clock.clone();
-            let mut run =
-                Run { notes, cancel, deadline, started, sorts_joins, clock, ..Run::default() };
+            let remote = self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let mut run = Run {
+                notes,
+                cancel,
+                deadline,
+                started,
+                sorts_joins,
+                clock,
+                remote,
+                ..Run::default()
+            };
             let bounds = (run.cancel.clone(), run.deadline);
             let attempt = guarded(self.attempt(&statement, params, &mut run));
             let error = match bounded(attempt, &bounds.0, bounds.1).await {
@@ -411,14 +427,17 @@ impl Session {
         };
         self.check_scan(&physical)?;
         let context = self.shared.context.task_ctx();
+        let elsewhere = Elsewhere::default();
         run.cancel.watch(Some(Running {
             plan: Arc::clone(&physical),
             notes: run.notes.clone(),
             memory: Arc::clone(context.memory_pool()),
             started: run.started,
+            elsewhere: elsewhere.clone(),
         }));
         let schema = Arc::clone(&planned.schema);
-        let mut batches = execute_stream(physical, context)?.map(move |batch| {
+        let placed = run.remote.placed(physical, &run.notes, &elsewhere).await?;
+        let mut batches = execute_stream(placed, context)?.map(move |batch| {
             let batch = batch.map_err(Error::from)?;
             relabel(&batch, &schema)
         });
@@ -503,6 +522,36 @@ impl Session {
         })
     }
 
+    /// The executors of the cluster that statements run on; None if they run here.
+    ///
+    /// # Errors
+    /// When the scheduler cannot be reached.
+    #[cfg(feature = "cluster")]
+    pub fn members(&self) -> Result<Option<Vec<crate::cluster::Member>>> {
+        let remote = self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(cluster) = remote.cluster else { return Ok(None) };
+        let members = async move { cluster.members().await };
+        pollster::block_on(self.shared.engine.spawn(members))?.map(Some)
+    }
+
+    /// Runs statements on a cluster from now on, or here again; see [`super::EngineBuilder::cluster`].
+    ///
+    /// # Errors
+    /// When the text is no address, or the scheduler cannot be reached.
+    #[cfg(feature = "cluster")]
+    pub fn connect(&self, address: Option<&str>) -> Result<Vec<crate::cluster::Member>> {
+        let cluster = address.map(crate::cluster::Cluster::new).transpose()?;
+        let remote = || self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *remote(), Remote { cluster });
+        match self.members() {
+            Ok(members) => Ok(members.unwrap_or_default()),
+            Err(error) => {
+                *remote() = before;
+                Err(error)
+            }
+        }
+    }
+
     /// What `~` stands for in locations.
     pub fn home(&self) -> Option<PathBuf> {
         self.places().home.clone()
@@ -580,29 +629,19 @@ fn state(engine: &Inner) -> SessionState {
     options.execution.perfect_hash_join_small_build_threshold = 4_000_000;
     options.execution.perfect_hash_join_min_key_density = 0.04;
     options.explain.show_statistics = false;
+    let purpose = if engine.options.plain_plans { Purpose::Plain } else { Purpose::Here };
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
         .with_analyzer_rules(plan::rules::analyzers())
-        .with_optimizer_rules(plan::rules::logical(engine.options.plain_plans))
-        .with_physical_optimizer_rules(plan::rules::physical(engine.options.plain_plans));
+        .with_optimizer_rules(plan::rules::logical(purpose))
+        .with_physical_optimizer_rules(plan::rules::physical(purpose));
     // Before those that take all slices for slices of lists.
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(plan::functions::texts::TextSlices));
-    let mut state = builder.build();
-    // It only fails for a registry that takes no functions.
-    let _ = datafusion_functions_json::register_all(&mut state);
-    let context = SessionContext::new_with_state(state);
-    context.register_udaf(plan::functions::sum::sum());
-    context.register_udaf(plan::functions::double::avg());
-    context.register_udaf(plan::functions::counted::mode());
-    context.register_udaf(plan::functions::counted::histogram());
-    context.register_udaf(plan::functions::distribution::distribution());
-    context.register_udf(plan::functions::texts::type_of());
-    context.register_udf(plan::functions::texts::format());
-    context.register_udf(plan::functions::texts::slice());
-    context.register_udf(plan::functions::texts::sparkline());
+    let mut context = SessionContext::new_with_state(builder.build());
+    plan::functions::register(&mut context);
     context.state()
 }
 

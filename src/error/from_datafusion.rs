@@ -44,6 +44,13 @@ impl From<DataFusionError> for Error {
     }
 }
 
+impl Error {
+    /// The error of ours in the chain of causes of another one, if there is one.
+    pub(crate) fn found_in(error: &DataFusionError) -> Option<Self> {
+        find_own(error)
+    }
+}
+
 /// What the planner says most often, as one would say it.
 fn said_plainly(text: &str) -> Option<Error> {
     let text = trim_prefixes(text);

@@ -84,6 +84,26 @@ impl GroupTopExec {
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
+
+    /// What makes a group.
+    pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.keys
+    }
+
+    /// The order in which rows come first.
+    pub fn order(&self) -> &PhysicalSortExpr {
+        &self.order
+    }
+
+    /// How many rows of a group are kept.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether all rows of a group come to one task.
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
 }
 
 impl DisplayAs for GroupTopExec {

@@ -69,11 +69,16 @@ pub struct SpillFolder(PathBuf);
 
 impl SpillFolder {
     /// The folder below `parent`, from which what dead processes left is swept.
-    fn below(parent: &Path) -> Self {
+    pub fn below(parent: &Path) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         sweep(parent);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         SpillFolder(parent.join(format!("{SPILL_PREFIX}{}-{number}", std::process::id())))
+    }
+
+    /// Where it is; whoever writes there makes it.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -2,6 +2,7 @@
 //! anyway.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -39,6 +40,32 @@ pub struct Progress {
     pub memory_bytes: u64,
     /// What was written to disk for want of memory.
     pub spilled_bytes: u64,
+}
+
+/// How far the stages of a statement have come that runs elsewhere; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Elsewhere(Arc<Mutex<Vec<(usize, usize)>>>);
+
+impl Elsewhere {
+    /// Takes in, by stage, the tasks that are done and all of them.
+    pub fn set(&self, stages: impl Iterator<Item = (usize, usize)>) {
+        let stages: Vec<_> = stages.collect();
+        if !stages.is_empty() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stages;
+        }
+    }
+
+    /// Puts its stages and tasks in the place of those that were counted here, if there are any.
+    pub fn put_into(&self, progress: &mut Progress) {
+        let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if stages.is_empty() {
+            return;
+        }
+        progress.stage_count = stages.len();
+        progress.stages_done = stages.iter().filter(|(done, all)| done == all).count();
+        progress.tasks_done = stages.iter().map(|(done, _)| done).sum();
+        progress.task_count = stages.iter().map(|(_, all)| all).sum();
+    }
 }
 
 impl Progress {

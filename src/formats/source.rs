@@ -114,6 +114,32 @@ impl RowSource {
         RowSource { notes, ..self.clone() }
     }
 
+    /// The number of the dataset.
+    pub fn dataset(&self) -> u64 {
+        self.dataset
+    }
+
+    /// What is read of each file, by the columns of the file schema.
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// What is done about rows that cannot be read.
+    pub fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    /// How many rows may be left out, if there is a limit.
+    pub fn max_rejects(&self) -> Option<u64> {
+        self.rejects.row_count_max()
+    }
+
+    /// The same source that may leave out rows for which this does not hold.
+    #[must_use]
+    pub fn with_predicate(&self, predicate: Option<Arc<dyn PhysicalExpr>>) -> Self {
+        RowSource { predicate, ..self.clone() }
+    }
+
     /// What the rows depend on besides the file.
     pub fn reading_key(&self) -> String {
         format!("{:?} {:?}", self.wanted, self.on_error)

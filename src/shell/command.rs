@@ -151,6 +151,13 @@ const COMMANDS: [(&str, &[Command]); 4] = [
                 "answers again whenever files change, until Ctrl-C",
                 |shell, sql| shell.watch(sql),
             ),
+            #[cfg(feature = "cluster")]
+            command(
+                ".connect",
+                "[ADDRESS|off]",
+                "runs statements on the cluster of a scheduler, or here again",
+                |shell, address| shell.connect(address),
+            ),
             command(".edit", "", "opens the last statement in $EDITOR", |shell, _| shell.edit()),
             command(
                 ".read",
@@ -239,6 +246,34 @@ impl Shell<'_> {
         let result = work(self);
         self.settings.format = before;
         result
+    }
+
+    /// Says or changes where statements run.
+    #[cfg(feature = "cluster")]
+    fn connect(&self, address: &str) -> Done {
+        let address = address.trim_matches(['\'', '"']);
+        let members = match address {
+            "" => self.session.members()?,
+            "off" => {
+                self.session.connect(None)?;
+                None
+            }
+            address => Some(self.session.connect(Some(address))?),
+        };
+        let Some(members) = members else {
+            println!("statements run here");
+            return STAY;
+        };
+        let cores: u32 = members.iter().map(|member| member.cores).sum();
+        let of = crate::units::show_counted(members.len() as u64, "executor");
+        println!(
+            "statements run on {of} with {}",
+            crate::units::show_counted(cores.into(), "core")
+        );
+        for member in members {
+            println!("  {}:{}  {} cores", member.host, member.port, member.cores);
+        }
+        STAY
     }
 
     fn tables(&self) -> Done {

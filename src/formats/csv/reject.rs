@@ -70,6 +70,11 @@ impl Rejects {
         Rejects { list: Some(Mutex::default()), ..Rejects::default() }
     }
 
+    /// How many rows may be left out.
+    pub fn row_count_max(&self) -> Option<u64> {
+        self.row_count_max
+    }
+
     /// Takes in one reject.
     pub fn push(&self, reject: Reject) {
         if let Some(list) = &self.list {

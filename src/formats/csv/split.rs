@@ -14,6 +14,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 use super::dialect::Dialect;
 use crate::error::Result;
 use crate::formats::file::{OpenFile, SourceFile};
@@ -40,14 +42,20 @@ struct Transition([State; 3]);
 pub struct Splits {
     file: Arc<SourceFile>,
     dialect: Dialect,
+    cuts: Cuts,
+    look_back_len_bytes: u64,
+    transitions: Vec<OnceLock<Result<Transition>>>,
+}
+
+/// Where a file is cut, as others may be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cuts {
     /// Offset of the first record.
     data_start: u64,
     /// What each piece covers.
     bounds: Vec<(u64, u64)>,
-    look_back_len_bytes: u64,
     /// Whether each piece is known to begin with a record; else the pieces make up the file.
     are_known: bool,
-    transitions: Vec<OnceLock<Result<Transition>>>,
 }
 
 impl Splits {
@@ -71,40 +79,35 @@ impl Splits {
         cuts.dedup();
         let starts = std::iter::once(data_start).chain(cuts.iter().copied());
         let ends = cuts.iter().copied().chain([data_start + len]);
-        let bounds: Vec<(u64, u64)> = starts.zip(ends).collect();
-        let transitions = bounds.iter().map(|_| OnceLock::new()).collect();
-        Splits {
-            file,
-            dialect,
-            data_start,
-            bounds,
-            look_back_len_bytes: LOOK_BACK_LEN_BYTES,
-            are_known: false,
-            transitions,
-        }
+        let bounds = starts.zip(ends).collect();
+        Splits::of(file, dialect, Cuts { data_start, bounds, are_known: false })
     }
 
     /// Pieces of which the first record is known: its offset, and the end of the piece.
     pub fn known(file: Arc<SourceFile>, dialect: Dialect, pieces: Vec<(u64, u64)>) -> Self {
-        Splits {
-            file,
-            dialect,
-            data_start: 0,
-            bounds: pieces,
-            look_back_len_bytes: 0,
-            are_known: true,
-            transitions: Vec::new(),
-        }
+        Splits::of(file, dialect, Cuts { data_start: 0, bounds: pieces, are_known: true })
+    }
+
+    /// The pieces that someone else has cut.
+    pub fn of(file: Arc<SourceFile>, dialect: Dialect, cuts: Cuts) -> Self {
+        let transitions = cuts.bounds.iter().map(|_| OnceLock::new()).collect();
+        let look_back_len_bytes = LOOK_BACK_LEN_BYTES;
+        Splits { file, dialect, cuts, look_back_len_bytes, transitions }
+    }
+
+    /// Where the file is cut.
+    pub fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     /// How many pieces there are.
     pub fn piece_count(&self) -> usize {
-        self.bounds.len()
+        self.cuts.bounds.len()
     }
 
     /// The length of a piece in bytes.
     pub fn piece_len_bytes(&self, piece: usize) -> u64 {
-        let (start, end) = self.bounds[piece];
+        let (start, end) = self.cuts.bounds[piece];
         end.saturating_sub(start)
     }
 
@@ -114,12 +117,12 @@ impl Splits {
     /// # Errors
     /// When the file cannot be read.
     pub fn record_range(&self, piece: usize) -> Result<(u64, u64)> {
-        let (from, end) = self.bounds[piece];
-        if self.are_known {
+        let (from, end) = self.cuts.bounds[piece];
+        if self.cuts.are_known {
             return Ok((from, end));
         }
         if piece == 0 {
-            return Ok((self.data_start, end));
+            return Ok((self.cuts.data_start, end));
         }
         let start = self.next_record_start(from, self.state_at(piece)?)?;
         Ok((start, end))
@@ -130,8 +133,8 @@ impl Splits {
         if self.dialect.quote.is_none() {
             return Ok(State::Outside);
         }
-        let (from, _) = self.bounds[piece];
-        let back = from.saturating_sub(self.look_back_len_bytes).max(self.data_start);
+        let (from, _) = self.cuts.bounds[piece];
+        let back = from.saturating_sub(self.look_back_len_bytes).max(self.cuts.data_start);
         if let [state, other, third] = self.condense(back, from)?.0
             && state == other
             && state == third
@@ -147,7 +150,7 @@ impl Splits {
 
     fn transition(&self, piece: usize) -> Result<Transition> {
         self.transitions[piece]
-            .get_or_init(|| self.condense(self.bounds[piece].0, self.bounds[piece].1))
+            .get_or_init(|| self.condense(self.cuts.bounds[piece].0, self.cuts.bounds[piece].1))
             .clone()
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 /// How numbers, dates and timestamps are written in a file; what is `None` is found or not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn ungroup(text: &[u8], mark: u8, decimal: u8) -> Option<Vec<u8>> {
 }
 
 /// The order of day, month and year in a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub enum DateOrder {
     /// `2024-12-31` or `2024/12/31`.
     #[default]

@@ -45,6 +45,17 @@ pub fn checked_negative(inner: &Expr) -> Expr {
     call(Checked::new(Vec::new()), vec![inner.clone()])
 }
 
+/// The function of a name that this module gives, such as `swath_+-`.
+pub fn by_name(name: &str) -> Option<ScalarUDF> {
+    let symbols = name.strip_prefix("swath_")?;
+    let operations = match symbols {
+        "negative" => Vec::new(),
+        "" => return None,
+        _ => symbols.chars().map(Operation::of).collect::<Option<_>>()?,
+    };
+    Some(ScalarUDF::new_from_impl(Checked::new(operations)))
+}
+
 fn call(function: Checked, args: Vec<Expr>) -> Expr {
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, args))
@@ -70,6 +81,12 @@ fn binds(operation: Operation) -> bool {
 }
 
 impl Operation {
+    fn of(symbol: char) -> Option<Self> {
+        [Operation::Add, Operation::Subtract, Operation::Multiply]
+            .into_iter()
+            .find(|operation| operation.symbol() == symbol)
+    }
+
     fn symbol(self) -> char {
         match self {
             Operation::Add => '+',
@@ -186,6 +203,8 @@ mod tests {
             "a - b + c"
         );
         assert_eq!(of(&of(&a, times, &b), times, &c).schema_name().to_string(), "a * b * c");
+        assert_eq!(by_name("swath_*+").expect("ours").name(), "swath_*+");
+        assert!(by_name("swath_").or(by_name("swath_x")).or(by_name("abs")).is_none());
         assert_eq!(checked_negative(&lit(1_i64)).schema_name().to_string(), "(- Int64(1))");
         assert!(checked(&a, Operator::Divide, &b).is_none());
     }

@@ -45,25 +45,38 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules
 }
 
-/// DataFusion's rules, and then ours; `is_plain` leaves out what only makes statements faster.
-pub fn logical(is_plain: bool) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+/// What plans are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run in this process.
+    Here,
+    /// The same, without what only makes statements faster.
+    Plain,
+    /// To be sent to a cluster, whose executors apply what knows the machine.
+    Cluster,
+}
+
+/// DataFusion's rules, and then ours.
+pub fn logical(purpose: Purpose) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
-    if !is_plain {
+    if purpose != Purpose::Plain {
         rules.push(Arc::new(join_order::JoinOrder));
     }
     rules
 }
 
-/// DataFusion's rules with ours; `is_plain` leaves out what only makes statements faster.
-pub fn physical(is_plain: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// DataFusion's rules with ours.
+pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(unambiguous_filters::UnambiguousFilters(Arc::clone(rule)));
     }
-    if !is_plain {
+    if purpose != Purpose::Plain {
         // Before exchanges are put in; filters have found their place by then.
         let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
         rules.insert(position, Arc::new(first_of_groups::FirstOfGroups));
+    }
+    if purpose == Purpose::Here {
         rules.insert(0, Arc::new(partition_keys::PartitionKeys));
         // Behind the last filter that is pushed, before the plan is checked.
         let last = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
@@ -112,7 +125,7 @@ mod tests {
         };
         assert!(at(&names, "doubles_stay") < at(&names, "type_coercion"));
         assert!(at(&names, "type_coercion") < at(&names, "checked_arithmetic"));
-        let physical = physical(false);
+        let physical = physical(Purpose::Here);
         let names: Vec<&str> = physical.iter().map(|rule| rule.name()).collect();
         let pushed = |name: &&&str| name.starts_with("FilterPushdown");
         assert_eq!(names.iter().filter(pushed).count(), 2);

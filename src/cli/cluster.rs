@@ -1,0 +1,302 @@
+//! The processes of a cluster: `swath scheduler`, `swath executor`, and `swath cluster up`, which
+//! starts both on this machine.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use clap::{Parser, Subcommand};
+
+use crate::cluster::{
+    ExecutorOptions, PORT_DEFAULT, Running, SchedulerOptions, run_executor, run_scheduler,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::limits::SpillFolder;
+use crate::roots::Roots;
+use crate::units::parse_bytes;
+
+/// Words that this module answers to, with arguments and meaning.
+pub(super) const ROLES: [(&str, &str, &str); 3] = [
+    ("scheduler", "[--help]", "plans the work of a cluster and hands it out"),
+    ("executor", "[--help]", "does the work that a scheduler gives it"),
+    ("cluster", "up [--help]", "starts a cluster on this machine, to try it out"),
+];
+
+#[derive(Debug, Parser)]
+#[command(name = "swath", max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Plans the work of a cluster and hands it out to executors.
+    Scheduler {
+        /// Address to listen on; whoever reaches it can read what executors can read
+        #[arg(long, value_name = "HOST:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT_DEFAULT)))]
+        listen: SocketAddr,
+        /// Name by which executors and clients reach it [default: the address it listens on]
+        #[arg(long, value_name = "HOST")]
+        advertise: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Does the work that a scheduler gives it.
+    Executor {
+        /// The scheduler
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50050")]
+        scheduler: String,
+        /// Address to listen on; whoever reaches it can read what it can read
+        #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+        listen: IpAddr,
+        /// Port on which it gives out rows [default: a free one]
+        #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// Port on which it takes tasks [default: a free one]
+        #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+        task_port: u16,
+        /// Name by which others reach it [default: the address it listens on]
+        #[arg(long, value_name = "HOST")]
+        advertise: Option<String>,
+        /// What errors call it [default: its address]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        limits: Limits,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Clusters on this machine.
+    Cluster {
+        #[command(subcommand)]
+        verb: Verb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Starts a scheduler and executors on this machine; Ctrl-C stops them.
+    Up {
+        /// How many executors
+        #[arg(long, value_name = "COUNT", default_value_t = 2)]
+        executors: usize,
+        /// Port of the scheduler
+        #[arg(long, value_name = "PORT", default_value_t = PORT_DEFAULT)]
+        port: u16,
+        #[command(flatten)]
+        limits: Limits,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Limits {
+    /// Tasks that an executor runs at once [default: all cores]
+    #[arg(long, value_name = "COUNT")]
+    cores: Option<usize>,
+    /// Memory of all its tasks together, as in 8GB [default: 70 % of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Folder for rows between stages [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Confines tasks to this folder; may be given several times
+    #[arg(long = "allow-dir", value_name = "DIR")]
+    allowed_dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Common {
+    /// Ends when standard input does, as it does when the process that started it is gone
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+}
+
+/// Runs a role if the arguments ask for one; the process's exit code.
+pub(super) fn main() -> Option<std::process::ExitCode> {
+    let first = std::env::args().nth(1)?;
+    if !ROLES.iter().any(|(name, ..)| *name == first) {
+        return None;
+    }
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            let usage = error.use_stderr();
+            return Some(if usage { ErrorKind::Usage.exit_code() } else { 0 }.into());
+        }
+    };
+    let done = match args.role {
+        Role::Cluster { verb: Verb::Up { executors, port, limits } } => {
+            up(executors, port, &limits)
+        }
+        role => serve(role),
+    };
+    Some(match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            error.kind().exit_code().into()
+        }
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Limit, format!("cannot start threads: {error}")))
+}
+
+/// The first line that a role writes, which says where it is reached.
+fn say(line: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+fn serve(role: Role) -> Result<()> {
+    let runtime = runtime()?;
+    match role {
+        Role::Scheduler { listen, advertise, common } => {
+            let stop = stopped(common.until_stdin_ends);
+            let started = |running: Running| say(&format!("scheduler df://{}", running.address));
+            runtime.block_on(run_scheduler(SchedulerOptions { listen, advertise }, started, stop))
+        }
+        Role::Executor { scheduler, listen, port, task_port, advertise, name, limits, common } => {
+            let parent = limits.work_dir.clone().unwrap_or_else(std::env::temp_dir);
+            std::fs::create_dir_all(&parent)
+                .map_err(|error| Error::cannot_write(&parent, &error))?;
+            let folder = SpillFolder::below(&parent);
+            let options = ExecutorOptions {
+                scheduler: scheduler.trim_start_matches("df://").to_string(),
+                listen,
+                ports: (port, task_port),
+                advertise,
+                name,
+                cores: limits.cores.unwrap_or_else(|| {
+                    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+                }),
+                memory_bytes: limits
+                    .memory
+                    .as_deref()
+                    .map(|size| parse_bytes(size).map(|bytes| bytes as u64))
+                    .transpose()?,
+                work_dir: folder.path().to_path_buf(),
+                roots: match limits.allowed_dirs.as_slice() {
+                    [] => Roots::default(),
+                    folders => Roots::new(folders)?,
+                },
+            };
+            let started = |running: Running| say(&format!("executor {}", running.address));
+            let work = run_executor(options, started);
+            let parent_gone = stdin_ended(common.until_stdin_ends);
+            let done = runtime.block_on(async {
+                tokio::select! {
+                    done = work => done,
+                    () = parent_gone => Ok(()),
+                }
+            });
+            let _ = std::fs::remove_dir_all(folder.path());
+            // Tasks that are left have nobody who waits for them.
+            runtime.shutdown_background();
+            done
+        }
+        Role::Cluster { .. } => Ok(()),
+    }
+}
+
+/// Waits until the process is asked to stop.
+async fn stopped(until_stdin_ends: bool) {
+    tokio::select! {
+        _ = crate::console::next_stop() => {}
+        () = stdin_ended(until_stdin_ends) => {}
+    }
+}
+
+/// Waits for the end of standard input, or for ever.
+async fn stdin_ended(is_watched: bool) {
+    if !is_watched {
+        return std::future::pending().await;
+    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    // A read cannot be given up: the thread goes with the process.
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = sender.send(());
+    });
+    let _ = receiver.await;
+}
+
+/// A role in a process of its own, which ends with this one.
+struct Part {
+    child: Child,
+    /// What it said when it had started.
+    line: String,
+}
+
+impl Part {
+    fn start(arguments: &[String]) -> Result<Self> {
+        let cannot = |error: std::io::Error| {
+            Error::data(format!("cannot start a process of the cluster: {error}"))
+        };
+        let program = std::env::current_exe().map_err(cannot)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .arg("--until-stdin-ends")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(cannot)?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).map_err(cannot)?;
+        }
+        match line.trim() {
+            // It has said why on stderr.
+            "" => Err(Error::data("a process of the cluster did not start")),
+            said => Ok(Part { line: said.to_string(), child }),
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn up(executor_count: usize, port: u16, limits: &Limits) -> Result<()> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], port));
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let scheduler = Part::start(&words(&["scheduler", "--listen", &listen.to_string()]))?;
+    let address = scheduler.line.trim_start_matches("scheduler ").to_string();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let share = limits.cores.unwrap_or(cores.div_ceil(executor_count.max(1)));
+    let mut executors = Vec::new();
+    for number in 1..=executor_count {
+        let mut arguments = words(&["executor", "--scheduler", &address]);
+        arguments.extend(words(&["--name", &number.to_string(), "--cores", &share.to_string()]));
+        if let Some(memory) = &limits.memory {
+            arguments.extend(words(&["--memory", memory]));
+        }
+        for (flag, folders) in [
+            ("--work-dir", limits.work_dir.as_slice()),
+            ("--allow-dir", limits.allowed_dirs.as_slice()),
+        ] {
+            for folder in folders {
+                arguments.extend(words(&[flag, &folder.to_string_lossy()]));
+            }
+        }
+        executors.push(Part::start(&arguments)?);
+    }
+    let of = crate::units::show_counted(executor_count as u64, "executor");
+    say(&format!("{address} with {of} of {share} cores each; Ctrl-C stops it"));
+    say(&format!("try: swath --cluster {address} \"SELECT 42\""));
+    runtime()?.block_on(crate::console::next_stop());
+    // Executors first, so that they can take their leave.
+    drop(executors);
+    drop(scheduler);
+    Ok(())
+}

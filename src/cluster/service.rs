@@ -1,0 +1,192 @@
+//! Questions between the processes of a cluster that Ballista has no words for, as actions of Arrow
+//! Flight beside its own.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
+    SchemaResult, Ticket,
+};
+use futures::Stream;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::scan::Seen;
+use crate::notes::Record;
+
+/// What may be asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Question {
+    /// The executors: [`Answer::Members`].
+    Members,
+    /// How far a job has come: [`Answer::Progress`].
+    Progress(String),
+    /// What the tasks of a job that has ended noted: [`Answer::Notes`].
+    Notes(String),
+    /// Which of these files an executor does not see as the client does: [`Answer::Missing`].
+    Look(Vec<Seen>),
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// The executors that the scheduler knows.
+    Members(Vec<Member>),
+    /// The stages of a job; empty if it is not running.
+    Progress(Vec<StageProgress>),
+    /// Notes and counts.
+    Notes(Vec<(Record, u64)>),
+    /// The first file that is not the same, and how many there are.
+    Missing(Option<(crate::Error, u64)>),
+}
+
+/// An executor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub id: String,
+    /// Where it is reached.
+    pub host: String,
+    /// Where it gives out data.
+    pub port: u16,
+    /// Tasks that it runs at once.
+    pub cores: u32,
+}
+
+/// How far a stage has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StageProgress {
+    /// Its number.
+    pub id: usize,
+    /// Its partitions.
+    pub partition_count: usize,
+    /// Those that are done.
+    pub done_count: usize,
+}
+
+/// The type of the actions.
+pub(super) const ACTION: &str = "swath";
+
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+type Answering = dyn Fn(Question) -> BoxFuture<'static, Result<Answer, Status>> + Send + Sync;
+
+/// A Flight service that answers our questions and leaves all else to another one.
+pub(super) struct Service<S> {
+    inner: S,
+    answering: Arc<Answering>,
+}
+
+impl<S> Service<S> {
+    pub(super) fn new(
+        inner: S,
+        answering: impl Fn(Question) -> BoxFuture<'static, Result<Answer, Status>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Service { inner, answering: Arc::new(answering) }
+    }
+}
+
+/// Questions and answers as bytes.
+pub(super) fn to_bytes(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(message).unwrap_or_default()
+}
+
+pub(super) fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Status> {
+    postcard::from_bytes(bytes)
+        .map_err(|_| Status::invalid_argument("another version of swath speaks here"))
+}
+
+#[tonic::async_trait]
+impl<S> FlightService for Service<S>
+where
+    S: FlightService<DoActionStream = Boxed<arrow_flight::Result>>,
+{
+    type DoActionStream = S::DoActionStream;
+    type DoExchangeStream = S::DoExchangeStream;
+    type DoGetStream = S::DoGetStream;
+    type DoPutStream = S::DoPutStream;
+    type HandshakeStream = S::HandshakeStream;
+    type ListActionsStream = S::ListActionsStream;
+    type ListFlightsStream = S::ListFlightsStream;
+
+    async fn do_action(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
+        if request.get_ref().r#type != ACTION {
+            return self.inner.do_action(request).await;
+        }
+        let question = from_bytes(&request.get_ref().body)?;
+        let answer = (self.answering)(question).await?;
+        let result = arrow_flight::Result { body: to_bytes(&answer).into() };
+        Ok(Response::new(Box::pin(futures::stream::iter([Ok(result)]))))
+    }
+
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
+        self.inner.do_get(request).await
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
+        self.inner.get_schema(request).await
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.inner.get_flight_info(request).await
+    }
+
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        self.inner.poll_flight_info(request).await
+    }
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        self.inner.handshake(request).await
+    }
+
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        self.inner.list_flights(request).await
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        self.inner.do_put(request).await
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        self.inner.do_exchange(request).await
+    }
+
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        self.inner.list_actions(request).await
+    }
+}
