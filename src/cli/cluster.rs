@@ -108,6 +108,9 @@ struct Limits {
 
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
+    /// Writes what happens to stderr, down to this level: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    log: Option<log::LevelFilter>,
     /// Ends when standard input does, as it does when the process that started it is gone
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -155,8 +158,43 @@ fn say(line: &str) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
+fn level(text: &str) -> Result<log::LevelFilter, String> {
+    text.parse().map_err(|_| "one of error, warn, info, debug".to_string())
+}
+
+/// Writes what Ballista logs to stderr.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0.0, |now| now.as_secs_f64());
+        let (level, target, what) = (record.level(), record.target(), record.args());
+        let _ = writeln!(std::io::stderr(), "{now:.3} {level} {target}: {what}");
+    }
+
+    fn flush(&self) {}
+}
+
+impl Common {
+    fn start_log(&self) {
+        if let Some(level) = self.log
+            && log::set_logger(&Log).is_ok()
+        {
+            log::set_max_level(level);
+        }
+    }
+}
+
 fn serve(role: Role) -> Result<()> {
     let runtime = runtime()?;
+    if let Role::Scheduler { common, .. } | Role::Executor { common, .. } = &role {
+        common.start_log();
+    }
     match role {
         Role::Scheduler { listen, advertise, common } => {
             let stop = stopped(common.until_stdin_ends);

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arrow_flight::Action;
-use arrow_flight::flight_service_client::FlightServiceClient;
 use ballista_core::client::BallistaClient;
 use ballista_core::serde::protobuf::execute_query_params::Query;
 use ballista_core::serde::protobuf::execute_query_result::Result as Submitted;
@@ -17,7 +15,6 @@ use ballista_core::serde::protobuf::{
     CancelJobParams, CleanJobDataParams, ExecuteQueryParams, GetJobStatusParams, KeyValuePair,
     PartitionLocation, RemoveSessionParams,
 };
-use ballista_core::utils::{GrpcClientConfig, create_grpc_client_endpoint};
 use ballista_core::version::insert_version_header;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
@@ -30,7 +27,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use super::codec::{self, Codec};
-use super::service::{ACTION, Answer, Member, Question, from_bytes, to_bytes};
+use super::service::{Answer, Member, Question, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, distribute, scan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::progress::Elsewhere;
@@ -41,9 +38,12 @@ const POLL_FIRST: Duration = Duration::from_millis(4);
 const POLL_LAST: Duration = Duration::from_millis(100);
 /// How long a scheduler may be away before the statement is given up.
 const AWAY_MAX: Duration = Duration::from_secs(30);
+/// Nothing happens to a job for this long: is it still worked at?
+const STILL_MAX: Duration = Duration::from_secs(5);
+/// How long executors may take to register anew.
+const RECOUNT_WAIT: Duration = Duration::from_secs(3);
 /// How long a stopped statement waits for the scheduler to hear of it.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How often, and after what time, a fetch of rows is tried again.
 const FETCH_RETRIES: u8 = 3;
 const FETCH_RETRY_MS: u64 = 500;
@@ -122,12 +122,11 @@ impl Cluster {
         if files.is_empty() {
             return Ok(());
         }
-        let body = to_bytes(&Question::Look(files));
+        let question = &Question::Look(files);
         let asked = members.iter().map(|member| {
-            let body = body.clone();
             async move {
                 let channel = connect(&format!("{}:{}", member.host, member.port)).await.ok()?;
-                match ask(channel, body).await {
+                match ask(channel, question).await {
                     Ok(Answer::Missing(missing)) => missing,
                     // It is gone: the scheduler will notice, and gives it nothing to do.
                     _ => None,
@@ -147,7 +146,7 @@ impl Cluster {
 
     async fn ask_scheduler(&self, question: Question) -> Result<Answer> {
         let channel = self.channel().await?;
-        ask(channel, to_bytes(&question)).await.map_err(|status| self.failed(&status))
+        ask(channel, &question).await.map_err(|status| self.failed(&status))
     }
 
     async fn channel(&self) -> Result<Channel> {
@@ -269,35 +268,6 @@ fn strange(what: &str) -> Error {
     )
 }
 
-async fn connect(address: &str) -> std::result::Result<Channel, String> {
-    let config = GrpcClientConfig {
-        connect_timeout_seconds: CONNECT_WAIT.as_secs(),
-        max_message_size: MESSAGE_LEN_MAX,
-        ..GrpcClientConfig::default()
-    };
-    let endpoint = create_grpc_client_endpoint(format!("http://{address}"), Some(&config))
-        .map_err(|error| error.to_string())?;
-    endpoint.connect().await.map_err(|error| {
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        cause.to_string()
-    })
-}
-
-async fn ask(channel: Channel, body: Vec<u8>) -> std::result::Result<Answer, tonic::Status> {
-    let mut client = FlightServiceClient::new(channel)
-        .max_encoding_message_size(MESSAGE_LEN_MAX)
-        .max_decoding_message_size(MESSAGE_LEN_MAX);
-    let action = Action { r#type: ACTION.to_string(), body: body.into() };
-    let mut results = client.do_action(action).await?.into_inner();
-    match results.message().await? {
-        Some(result) => from_bytes(&result.body),
-        None => Err(tonic::Status::internal("no answer")),
-    }
-}
-
 /// The value of a scalar subquery: NULL without rows, and an error with several.
 async fn only_value(
     rows: impl Stream<Item = Result<RecordBatch>>,
@@ -350,6 +320,7 @@ impl Job {
         let mut pause = POLL_FIRST;
         let mut away_since: Option<Instant> = None;
         let mut asked = Instant::now();
+        let mut still = Still::new();
         loop {
             let status = match self.cluster.scheduler().await {
                 Ok(mut scheduler) => {
@@ -388,6 +359,13 @@ impl Job {
                             if let Ok(Answer::Progress(stages)) =
                                 self.cluster.ask_scheduler(question).await
                             {
+                                if still.is_stuck(&self.cluster, &self.id, &stages).await? {
+                                    self.cluster.ask_scheduler(Question::Recount).await?;
+                                    tokio::time::sleep(RECOUNT_WAIT).await;
+                                    return Err(Error::data("the cluster does not go on")
+                                        .hint("executors were lost: run it again")
+                                        .passing());
+                                }
                                 elsewhere.set(
                                     stages
                                         .iter()
@@ -404,10 +382,15 @@ impl Job {
         }
     }
 
-    /// Takes over what tasks noted, which goes with their metrics.
+    /// Takes over what tasks noted, if the job's rows can be believed.
     async fn take_notes(&self, notes: &Notes) -> Result<()> {
-        let answer = self.cluster.ask_scheduler(Question::Notes(self.id.clone())).await?;
-        let Answer::Notes(said) = answer else { return Err(strange("the notes of a job")) };
+        let answer = self.cluster.ask_scheduler(Question::Ended(self.id.clone())).await?;
+        let Answer::Ended(said, fault) = answer else { return Err(strange("the end of a job")) };
+        if let Some(fault) = fault {
+            return Err(Error::data(format!("the cluster lost track of rows: {fault}"))
+                .hint("executors were lost while the statement ran: run it again")
+                .passing());
+        }
         let mut records: BTreeMap<Record, u64> = BTreeMap::new();
         for (record, count) in said {
             *records.entry(record).or_default() += count;
@@ -416,6 +399,48 @@ impl Job {
             notes.take_over(record, count);
         }
         Ok(())
+    }
+}
+
+/// Watches for a job that nobody works at: where executors are lost, Ballista may lose a task, too.
+struct Still {
+    stages: Vec<StageProgress>,
+    since: Instant,
+    /// Whether nobody worked at it when it was last looked at.
+    was_idle: bool,
+}
+
+impl Still {
+    fn new() -> Self {
+        Still { stages: Vec::new(), since: Instant::now(), was_idle: false }
+    }
+
+    /// Whether the job stands still, and no executor has a task of it, twice in a row.
+    async fn is_stuck(
+        &mut self,
+        cluster: &Cluster,
+        job: &str,
+        stages: &[StageProgress],
+    ) -> Result<bool> {
+        if self.stages != stages {
+            *self = Still { stages: stages.to_vec(), ..Still::new() };
+        }
+        if self.since.elapsed() < STILL_MAX {
+            return Ok(false);
+        }
+        self.since = Instant::now();
+        let members = cluster.members().await?;
+        let asked = members.iter().map(|member| async move {
+            let channel = connect(&format!("{}:{}", member.host, member.port)).await.ok()?;
+            match ask(channel, &Question::Busy(Some(job.to_string()))).await {
+                Ok(Answer::Busy(count)) => Some(count),
+                _ => None,
+            }
+        });
+        let busy: usize = futures::future::join_all(asked).await.into_iter().flatten().sum();
+        let was_idle = std::mem::replace(&mut self.was_idle, busy == 0);
+        // Without executors the scheduler waits for some, and then gives the job up.
+        Ok(was_idle && busy == 0 && !members.is_empty())
     }
 }
 
@@ -517,5 +542,7 @@ fn of_job(text: &str) -> Error {
     if text.contains("Cancelled") || text.contains("cancelled") {
         return Error::new(ErrorKind::Interrupted, "the job was cancelled on the cluster");
     }
-    Error::data(format!("the cluster could not run the statement: {text}"))
+    let error = Error::data(format!("the cluster could not run the statement: {text}"));
+    // A disk that is full stays so; of lost executors the next attempt knows.
+    if text.contains("IO error") { error } else { error.passing() }
 }

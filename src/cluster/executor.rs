@@ -1,7 +1,8 @@
 //! An executor: Ballista's, with our files, functions, errors and notes.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use ballista_core::JobId;
@@ -34,6 +35,51 @@ pub(super) struct Host {
     /// The folders that tasks may read.
     pub(super) roots: Roots,
     pub(super) layouts: Layouts,
+    /// Tasks that run now, by job.
+    pub(super) running: Mutex<HashMap<String, usize>>,
+}
+
+impl Host {
+    pub(super) fn new(name: String, roots: Roots) -> Self {
+        Host { name, roots, layouts: Layouts::default(), running: Mutex::default() }
+    }
+
+    /// How many tasks of a job, or of all, run here.
+    pub(super) fn running(&self, job: Option<&str>) -> usize {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match job {
+            Some(job) => running.get(job).copied().unwrap_or(0),
+            None => running.values().sum(),
+        }
+    }
+}
+
+/// A task that runs, counted as long as it does.
+#[derive(Debug)]
+struct Counted {
+    job: String,
+    host: Arc<Host>,
+}
+
+impl Counted {
+    fn new(job: String, host: Arc<Host>) -> Self {
+        let mut running = host.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running.entry(job.clone()).or_default() += 1;
+        drop(running);
+        Counted { job, host }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut running = self.host.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(&self.job) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(&self.job);
+            }
+        }
+    }
 }
 
 /// Ballista's way of running a task, around scans that are opened here.
@@ -53,6 +99,7 @@ impl ExecutionEngine for TaskEngine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let counted = Counted::new(job_id.to_string(), Arc::clone(&self.host));
         let (notes, in_flight) = (Notes::default(), InFlight::default());
         let plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
         let mut plan = plan;
@@ -63,7 +110,7 @@ impl ExecutionEngine for TaskEngine {
         let inner = self.inner.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
-        Ok(Arc::new(Task { inner, notes, in_flight, host: Arc::clone(&self.host) }))
+        Ok(Arc::new(Task { inner, notes, in_flight, counted }))
     }
 }
 
@@ -73,7 +120,7 @@ struct Task {
     inner: Arc<dyn QueryStageExecutor>,
     notes: Notes,
     in_flight: InFlight,
-    host: Arc<Host>,
+    counted: Counted,
 }
 
 impl fmt::Display for Task {
@@ -121,7 +168,7 @@ impl Task {
         let own = nameless.then(|| self.in_flight.diagnose()).flatten().unwrap_or(own);
         let own = match own.kind() {
             // Which machine is short of memory is of use.
-            ErrorKind::Limit => own.hint(format!("this was executor {}", self.host.name)),
+            ErrorKind::Limit => own.hint(format!("this was executor {}", self.counted.host.name)),
             _ => own,
         };
         DataFusionError::Execution(own.to_word())

@@ -9,6 +9,7 @@
 //! Everything up to the physical plan happens in the session, as it does without a cluster: locations,
 //! schema, guesses, pruning, places of errors. Only this module names Ballista.
 
+mod audit;
 mod client;
 mod codec;
 mod distribute;

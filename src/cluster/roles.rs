@@ -27,12 +27,12 @@ use futures::FutureExt;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use super::MESSAGE_LEN_MAX;
 use super::codec::Codec;
 use super::executor::{Host, TaskEngine, record_of};
 use super::functions::Functions;
-use super::scan::{Layouts, Seen};
-use super::service::{Answer, Member, Question, Service, StageProgress};
+use super::scan::Seen;
+use super::service::{Answer, Member, Question, Service, StageProgress, ask, connect};
+use super::{MESSAGE_LEN_MAX, audit};
 use crate::error::{Error, Result};
 use crate::notes::Record;
 use crate::roots::Roots;
@@ -157,13 +157,33 @@ async fn answer_of_scheduler(
             stages.sort_by_key(|stage| stage.id);
             Ok(Answer::Progress(stages))
         }
-        Question::Notes(job) => {
+        Question::Ended(job) => {
             let graph = jobs.get_execution_graph(&job.into()).await;
             let graph = graph.map_err(|error| Status::internal(error.to_string()))?;
             let Some(graph) = graph else { return Err(Status::not_found("there is no such job")) };
-            Ok(Answer::Notes(graph.stages().values().flat_map(notes_of).collect()))
+            let notes = graph.stages().values().flat_map(notes_of).collect();
+            Ok(Answer::Ended(notes, audit::fault(&graph)))
         }
-        Question::Look(_) => Err(Status::unimplemented("a scheduler looks at no files")),
+        Question::Recount => {
+            recount(scheduler).await;
+            Ok(Answer::Done)
+        }
+        Question::Look(_) | Question::Busy(_) => Err(Status::unimplemented("ask an executor")),
+    }
+}
+
+/// Lets executors that run nothing register anew, with all their cores.
+///
+/// Where executors are lost, Ballista may forget to count cores as free that tasks have left.
+async fn recount(scheduler: &SchedulerServer<LogicalPlanNode, PhysicalPlanNode>) {
+    let manager = &scheduler.state.executor_manager;
+    for (executor, ..) in manager.get_executors_state().await.unwrap_or_default() {
+        let address = format!("{}:{}", executor.host, executor.port);
+        let Ok(channel) = connect(&address).await else { continue };
+        if let Ok(Answer::Busy(0)) = ask(channel, &Question::Busy(None)).await {
+            let reason = Some("its cores are counted anew".to_string());
+            let _ = manager.remove_executor(&executor.id, reason).await;
+        }
     }
 }
 
@@ -234,11 +254,8 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
     let task_port = free_port(options.listen, options.ports.1)?;
     let external_host = advertised(options.advertise.as_deref(), options.listen)?;
     let default_name = || format!("{external_host}:{data_port}");
-    let host = Arc::new(Host {
-        name: options.name.unwrap_or_else(default_name),
-        roots: options.roots,
-        layouts: Layouts::default(),
-    });
+    let name = options.name.unwrap_or_else(default_name);
+    let host = Arc::new(Host::new(name, options.roots));
     let engine = TaskEngine { host: Arc::clone(&host), inner: DefaultExecutionEngine::new() };
     let flight = {
         let host = Arc::clone(&host);
@@ -295,8 +312,10 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
 }
 
 async fn answer_of_executor(host: Arc<Host>, question: Question) -> Result<Answer, Status> {
-    let Question::Look(files) = question else {
-        return Err(Status::unimplemented("ask the scheduler"));
+    let files = match question {
+        Question::Look(files) => files,
+        Question::Busy(job) => return Ok(Answer::Busy(host.running(job.as_deref()))),
+        _ => return Err(Status::unimplemented("ask the scheduler")),
     };
     let looked = tokio::task::spawn_blocking(move || missing(&host, &files)).await;
     looked.map(Answer::Missing).map_err(|error| Status::internal(error.to_string()))

@@ -3,17 +3,22 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
     Action, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
     SchemaResult, Ticket,
 };
+use ballista_core::utils::{GrpcClientConfig, create_grpc_client_endpoint};
 use futures::Stream;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::MESSAGE_LEN_MAX;
 use super::scan::Seen;
 use crate::notes::Record;
 
@@ -24,8 +29,12 @@ pub(super) enum Question {
     Members,
     /// How far a job has come: [`Answer::Progress`].
     Progress(String),
-    /// What the tasks of a job that has ended noted: [`Answer::Notes`].
-    Notes(String),
+    /// What there is to be known of a job that has ended: [`Answer::Ended`].
+    Ended(String),
+    /// How many tasks of a job, or of all, an executor runs: [`Answer::Busy`].
+    Busy(Option<String>),
+    /// A job stands still: the scheduler is to count the cores of idle executors anew.
+    Recount,
     /// Which of these files an executor does not see as the client does: [`Answer::Missing`].
     Look(Vec<Seen>),
 }
@@ -37,8 +46,12 @@ pub(super) enum Answer {
     Members(Vec<Member>),
     /// The stages of a job; empty if it is not running.
     Progress(Vec<StageProgress>),
-    /// Notes and counts.
-    Notes(Vec<(Record, u64)>),
+    /// What tasks noted and counted; and why the job's rows are not to be believed, if so.
+    Ended(Vec<(Record, u64)>, Option<String>),
+    /// Tasks that run now.
+    Busy(usize),
+    /// It was done.
+    Done,
     /// The first file that is not the same, and how many there are.
     Missing(Option<(crate::Error, u64)>),
 }
@@ -68,7 +81,8 @@ pub(super) struct StageProgress {
 }
 
 /// The type of the actions.
-pub(super) const ACTION: &str = "swath";
+const ACTION: &str = "swath";
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 type Answering = dyn Fn(Question) -> BoxFuture<'static, Result<Answer, Status>> + Send + Sync;
@@ -92,13 +106,50 @@ impl<S> Service<S> {
 }
 
 /// Questions and answers as bytes.
-pub(super) fn to_bytes(message: &impl Serialize) -> Vec<u8> {
+fn to_bytes(message: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(message).unwrap_or_default()
 }
 
-pub(super) fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Status> {
+fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Status> {
     postcard::from_bytes(bytes)
         .map_err(|_| Status::invalid_argument("another version of swath speaks here"))
+}
+
+/// Connects to a process of the cluster.
+///
+/// # Errors
+/// Why it cannot be reached, in words.
+pub(super) async fn connect(address: &str) -> Result<Channel, String> {
+    let config = GrpcClientConfig {
+        connect_timeout_seconds: CONNECT_WAIT.as_secs(),
+        max_message_size: MESSAGE_LEN_MAX,
+        ..GrpcClientConfig::default()
+    };
+    let endpoint = create_grpc_client_endpoint(format!("http://{address}"), Some(&config))
+        .map_err(|error| error.to_string())?;
+    endpoint.connect().await.map_err(|error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        cause.to_string()
+    })
+}
+
+/// Asks a process of the cluster something.
+///
+/// # Errors
+/// What it says instead of an answer.
+pub(super) async fn ask(channel: Channel, question: &Question) -> Result<Answer, Status> {
+    let mut client = FlightServiceClient::new(channel)
+        .max_encoding_message_size(MESSAGE_LEN_MAX)
+        .max_decoding_message_size(MESSAGE_LEN_MAX);
+    let action = Action { r#type: ACTION.to_string(), body: to_bytes(question).into() };
+    let mut results = client.do_action(action).await?.into_inner();
+    match results.message().await? {
+        Some(result) => from_bytes(&result.body),
+        None => Err(Status::internal("no answer")),
+    }
 }
 
 #[tonic::async_trait]
