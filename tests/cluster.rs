@@ -15,7 +15,12 @@ pub(crate) fn address() -> &'static str {
                 .build()
                 .expect("a runtime");
             let listen = (Ipv4Addr::LOCALHOST, 0).into();
-            let options = SchedulerOptions { listen, advertise: None };
+            let options = SchedulerOptions {
+                listen,
+                advertise: None,
+                jobs_dir: None,
+                allowed_dirs: Vec::new(),
+            };
             let started = move |running: Running| {
                 sender.send(running.address.to_string()).expect("someone waits");
             };

@@ -115,6 +115,10 @@ pub(super) struct Args {
     #[arg(long)]
     pub(super) no_rc: bool,
 
+    /// Stops what runs when standard input ends, as it does when the process that started it is gone
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_ends: bool,
+
     /// Rows in a batch; answers do not depend on it
     #[arg(long, value_name = "COUNT", hide = true)]
     pub(super) batch_rows: Option<usize>,

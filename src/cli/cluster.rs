@@ -5,22 +5,30 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::cluster::{
-    ExecutorOptions, PORT_DEFAULT, Running, SchedulerOptions, run_executor, run_scheduler,
+    Cluster, ExecutorOptions, JobRecord, JobState, PORT_DEFAULT, Running, SchedulerOptions,
+    Submission, run_executor, run_scheduler,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::limits::SpillFolder;
 use crate::roots::Roots;
 use crate::units::parse_bytes;
 
+/// How often a job is asked after that someone waits for.
+const JOB_POLL: Duration = Duration::from_millis(200);
+
 /// Words that this module answers to, with arguments and meaning.
-pub(super) const ROLES: [(&str, &str, &str); 3] = [
+pub(super) const ROLES: [(&str, &str, &str); 6] = [
     ("scheduler", "[--help]", "plans the work of a cluster and hands it out"),
     ("executor", "[--help]", "does the work that a scheduler gives it"),
     ("cluster", "up [--help]", "starts a cluster on this machine, to try it out"),
+    ("submit", "SQL [--help]", "leaves a statement with a scheduler, which keeps its result"),
+    ("jobs", "[--help]", "lists what was left with a scheduler"),
+    ("job", "NUMBER [--help]", "shows the result of a job, or stops it"),
 ];
 
 #[derive(Debug, Parser)]
@@ -40,6 +48,12 @@ enum Role {
         /// Name by which executors and clients reach it [default: the address it listens on]
         #[arg(long, value_name = "HOST")]
         advertise: Option<String>,
+        /// Folder in which jobs are kept; whoever reaches the scheduler may then write files
+        #[arg(long, value_name = "DIR")]
+        jobs: Option<PathBuf>,
+        /// Confines jobs to this folder; may be given several times
+        #[arg(long = "allow-dir", value_name = "DIR")]
+        allowed_dirs: Vec<PathBuf>,
         #[command(flatten)]
         common: Common,
     },
@@ -68,6 +82,37 @@ enum Role {
         #[command(flatten)]
         common: Common,
     },
+    /// Leaves a statement with a scheduler, which queues it, runs it and keeps its result.
+    Submit {
+        /// The statement; relative paths begin in this folder, on the scheduler's machine
+        sql: String,
+        /// Writes the rows into a file on the scheduler's machine, in the format of its extension
+        #[arg(short = 'o', long, value_name = "FILE")]
+        output: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lists what was left with a scheduler.
+    Jobs {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Shows the result of a job.
+    Job {
+        /// Its number, which `swath submit` has written
+        id: u64,
+        /// Waits until it has ended
+        #[arg(long)]
+        wait: bool,
+        /// Stops it
+        #[arg(long, conflicts_with = "wait")]
+        cancel: bool,
+        /// Output format: table, csv, json and so on, as of swath itself
+        #[arg(long, value_name = "NAME")]
+        format: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Clusters on this machine.
     Cluster {
         #[command(subcommand)]
@@ -85,9 +130,19 @@ enum Verb {
         /// Port of the scheduler
         #[arg(long, value_name = "PORT", default_value_t = PORT_DEFAULT)]
         port: u16,
+        /// Folder in which jobs are kept [default: none are taken]
+        #[arg(long, value_name = "DIR")]
+        jobs: Option<PathBuf>,
         #[command(flatten)]
         limits: Limits,
     },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct At {
+    /// The scheduler
+    #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
+    cluster: String,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -131,9 +186,12 @@ pub(super) fn main() -> Option<std::process::ExitCode> {
         }
     };
     let done = match args.role {
-        Role::Cluster { verb: Verb::Up { executors, port, limits } } => {
-            up(executors, port, &limits)
+        Role::Cluster { verb: Verb::Up { executors, port, jobs, limits } } => {
+            up(executors, port, jobs.as_deref(), &limits)
         }
+        Role::Submit { sql, output, at } => submit(sql, output, &at),
+        Role::Jobs { at } => jobs(&at),
+        Role::Job { id, wait, cancel, format, at } => job(id, wait, cancel, format, &at),
         role => serve(role),
     };
     Some(match done {
@@ -196,10 +254,14 @@ fn serve(role: Role) -> Result<()> {
         common.start_log();
     }
     match role {
-        Role::Scheduler { listen, advertise, common } => {
+        Role::Scheduler { listen, advertise, jobs: jobs_dir, allowed_dirs, common } => {
             let stop = stopped(common.until_stdin_ends);
             let started = |running: Running| say(&format!("scheduler df://{}", running.address));
-            runtime.block_on(run_scheduler(SchedulerOptions { listen, advertise }, started, stop))
+            let options = SchedulerOptions { listen, advertise, jobs_dir, allowed_dirs };
+            let done = runtime.block_on(run_scheduler(options, started, stop));
+            // Connections that are left have nobody who waits for them.
+            runtime.shutdown_background();
+            done
         }
         Role::Executor { scheduler, listen, port, task_port, advertise, name, limits, common } => {
             let parent = limits.work_dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -240,7 +302,78 @@ fn serve(role: Role) -> Result<()> {
             runtime.shutdown_background();
             done
         }
-        Role::Cluster { .. } => Ok(()),
+        _ => Ok(()),
+    }
+}
+
+fn submit(sql: String, output: Option<String>, at: &At) -> Result<()> {
+    let folder = std::env::current_dir()
+        .map_err(|error| Error::usage(format!("there is no current folder: {error}")))?;
+    let cluster = Cluster::new(&at.cluster)?;
+    let submission = Submission { sql, folder, output };
+    let id = runtime()?.block_on(cluster.submit_job(submission))?;
+    say(&id.to_string());
+    Ok(())
+}
+
+fn jobs(at: &At) -> Result<()> {
+    let cluster = Cluster::new(&at.cluster)?;
+    for JobRecord { id, submission, state, attempt_count, .. } in
+        runtime()?.block_on(cluster.jobs())?
+    {
+        let sql = submission.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        let attempts = match attempt_count {
+            0 | 1 => String::new(),
+            count => format!(" (attempt {count})"),
+        };
+        say(&format!("{id:>5}  {:<9}  {sql}{attempts}", state.name()));
+    }
+    Ok(())
+}
+
+fn job(id: u64, wait: bool, cancel: bool, format: Option<String>, at: &At) -> Result<()> {
+    let runtime = runtime()?;
+    let cluster = Cluster::new(&at.cluster)?;
+    if cancel {
+        return runtime.block_on(cluster.cancel_job(id));
+    }
+    let record = runtime.block_on(async {
+        loop {
+            let found = cluster.jobs().await?.into_iter().find(|record| record.id == id);
+            let record = found.ok_or_else(|| {
+                Error::usage(format!("there is no job {id}")).hint("swath jobs lists them")
+            })?;
+            if record.state.has_ended() || !wait {
+                return Ok::<_, Error>(record);
+            }
+            tokio::time::sleep(JOB_POLL).await;
+        }
+    })?;
+    let _ = std::io::stderr().write_all(record.said.as_bytes());
+    match (record.state, &record.submission.output) {
+        (JobState::Done, None) => {}
+        (JobState::Done, Some(output)) => {
+            say(&format!("written: {output}"));
+            return Ok(());
+        }
+        (JobState::Failed, _) => return Err(Error::data(format!("job {id} failed"))),
+        (state, _) => {
+            say(state.name());
+            return Ok(());
+        }
+    }
+    let cannot = |error: std::io::Error| Error::data(format!("cannot show the result: {error}"));
+    let mut file = tempfile::Builder::new().suffix(".arrow").tempfile().map_err(cannot)?;
+    runtime.block_on(cluster.fetch_job(id, file.as_file_mut()))?;
+    let path = crate::units::show_literal(&file.path().to_string_lossy());
+    let mut shown = Command::new(std::env::current_exe().map_err(cannot)?);
+    shown.args(["--quiet", "--no-cache", "--command", &format!("SELECT * FROM {path}")]);
+    if let Some(format) = format {
+        shown.args(["--format", &format]);
+    }
+    match shown.status().map_err(cannot)?.success() {
+        true => Ok(()),
+        false => Err(Error::data("the result could not be shown")),
     }
 }
 
@@ -305,10 +438,22 @@ impl Drop for Part {
     }
 }
 
-fn up(executor_count: usize, port: u16, limits: &Limits) -> Result<()> {
+fn up(
+    executor_count: usize,
+    port: u16,
+    jobs: Option<&std::path::Path>,
+    limits: &Limits,
+) -> Result<()> {
     let listen = SocketAddr::from(([127, 0, 0, 1], port));
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let scheduler = Part::start(&words(&["scheduler", "--listen", &listen.to_string()]))?;
+    let mut arguments = words(&["scheduler", "--listen", &listen.to_string()]);
+    if let Some(folder) = jobs {
+        arguments.extend(words(&["--jobs", &folder.to_string_lossy()]));
+        for folder in &limits.allowed_dirs {
+            arguments.extend(words(&["--allow-dir", &folder.to_string_lossy()]));
+        }
+    }
+    let scheduler = Part::start(&arguments)?;
     let address = scheduler.line.trim_start_matches("scheduler ").to_string();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let share = limits.cores.unwrap_or(cores.div_ceil(executor_count.max(1)));

@@ -70,6 +70,9 @@ fn run(args: &Args, settings: &Settings) -> Result<(), ErrorKind> {
         _ => {}
     }
     let interrupt = Interrupt::install();
+    if args.until_stdin_ends {
+        interrupt.when_ended(std::io::stdin());
+    }
     let sql_from_stdin = !args.has_statement() && !std::io::stdin().is_terminal();
     let engine = engine(args, sql_from_stdin).map_err(shown)?;
     if let Some(Task::Watch(sql)) = &task {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use super::codec::{self, Codec};
+use super::jobs::{JobRecord, Submission};
 use super::service::{Answer, Member, Question, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, distribute, scan};
 use crate::error::{Error, ErrorKind, Result};
@@ -109,6 +111,55 @@ impl Cluster {
         match self.ask_scheduler(Question::Members).await? {
             Answer::Members(members) => Ok(members),
             _ => Err(strange("its members")),
+        }
+    }
+
+    /// Gives the scheduler a job to keep and to run; its number.
+    ///
+    /// # Errors
+    /// When the scheduler cannot be reached, or keeps no jobs.
+    pub async fn submit_job(&self, submission: Submission) -> Result<u64> {
+        match self.ask_scheduler(Question::Submit(submission)).await? {
+            Answer::Submitted(id) => Ok(id),
+            _ => Err(strange("a number")),
+        }
+    }
+
+    /// The jobs that the scheduler keeps, by number.
+    ///
+    /// # Errors
+    /// As [`Cluster::submit_job`].
+    pub async fn jobs(&self) -> Result<Vec<JobRecord>> {
+        match self.ask_scheduler(Question::Jobs).await? {
+            Answer::Jobs(jobs) => Ok(jobs),
+            _ => Err(strange("its jobs")),
+        }
+    }
+
+    /// Stops a job.
+    ///
+    /// # Errors
+    /// As [`Cluster::submit_job`], and when there is no such job.
+    pub async fn cancel_job(&self, id: u64) -> Result<()> {
+        self.ask_scheduler(Question::Cancel(id)).await.map(drop)
+    }
+
+    /// Writes the rows that the scheduler keeps of a job, as an Arrow file.
+    ///
+    /// # Errors
+    /// As [`Cluster::cancel_job`], and when the file cannot be written.
+    pub async fn fetch_job(&self, id: u64, into: &mut impl Write) -> Result<()> {
+        let mut offset = 0;
+        loop {
+            let Answer::Piece(piece) = self.ask_scheduler(Question::Piece(id, offset)).await?
+            else {
+                return Err(strange("a result"));
+            };
+            if piece.is_empty() {
+                return Ok(());
+            }
+            into.write_all(&piece).map_err(|error| Error::io("write", "the result", &error))?;
+            offset += piece.len() as u64;
         }
     }
 

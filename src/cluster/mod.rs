@@ -15,6 +15,7 @@ mod codec;
 mod distribute;
 mod executor;
 mod functions;
+mod jobs;
 mod operator;
 mod roles;
 mod scan;
@@ -27,6 +28,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::optimizer::OptimizerRule;
 
 pub use self::client::Cluster;
+pub use self::jobs::{JobRecord, JobState, Submission};
 pub use self::operator::{ClusterExec, placed};
 pub use self::roles::{ExecutorOptions, Running, SchedulerOptions, run_executor, run_scheduler};
 pub use self::service::Member;

@@ -30,6 +30,7 @@ use tonic::service::RoutesBuilder;
 use super::codec::Codec;
 use super::executor::{Host, TaskEngine, record_of};
 use super::functions::Functions;
+use super::jobs::Jobs;
 use super::scan::Seen;
 use super::service::{Answer, Member, Question, Service, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, audit};
@@ -63,6 +64,10 @@ pub struct SchedulerOptions {
     pub listen: SocketAddr,
     /// The host that executors and clients reach it by, if it is not the one it listens on.
     pub advertise: Option<String>,
+    /// Where jobs are kept; None takes none.
+    pub jobs_dir: Option<PathBuf>,
+    /// The folders that jobs may touch; all, if there are none.
+    pub allowed_dirs: Vec<PathBuf>,
 }
 
 /// Runs a scheduler until `stop`; `started` hears where it listens.
@@ -81,6 +86,8 @@ pub async fn run_scheduler(
     let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let host = advertised(options.advertise.as_deref(), address.ip())?;
+    let kept = options.jobs_dir.as_deref().map(Jobs::open).transpose()?.map(Arc::new);
+    let own_address = format!("{host}:{}", address.port());
     let functions = Functions::new();
     let config = Arc::new(SchedulerConfig {
         external_host: host,
@@ -109,10 +116,20 @@ pub async fn run_scheduler(
     let grpc = SchedulerGrpcServer::new(scheduler.clone())
         .max_encoding_message_size(MESSAGE_LEN_MAX)
         .max_decoding_message_size(MESSAGE_LEN_MAX);
+    let keeps = kept.clone();
     let proxy = BallistaFlightProxyService::new(MESSAGE_LEN_MAX, MESSAGE_LEN_MAX, false, None);
     let service = Service::new(proxy, move |question| {
-        let (scheduler, jobs) = (scheduler.clone(), Arc::clone(&jobs));
-        async move { answer_of_scheduler(&scheduler, jobs.as_ref(), question).await }.boxed()
+        let (scheduler, jobs, kept) = (scheduler.clone(), Arc::clone(&jobs), keeps.clone());
+        async move {
+            match question {
+                Question::Submit(_)
+                | Question::Jobs
+                | Question::Cancel(_)
+                | Question::Piece(..) => about_jobs(kept.as_deref(), question),
+                _ => answer_of_scheduler(&scheduler, jobs.as_ref(), question).await,
+            }
+        }
+        .boxed()
     });
     let mut routes = RoutesBuilder::default();
     routes.add_service(grpc).add_service(
@@ -121,6 +138,9 @@ pub async fn run_scheduler(
             .max_decoding_message_size(MESSAGE_LEN_MAX),
     );
     started(Running { address });
+    if let Some(jobs) = kept {
+        drop(tokio::spawn(jobs.work(own_address, options.allowed_dirs)));
+    }
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = tonic::transport::Server::builder().add_routes(routes.routes());
     let served = server.serve_with_incoming_shutdown(incoming, stop).await;
@@ -168,8 +188,26 @@ async fn answer_of_scheduler(
             recount(scheduler).await;
             Ok(Answer::Done)
         }
+        Question::Submit(_) | Question::Jobs | Question::Cancel(_) | Question::Piece(..) => {
+            about_jobs(None, question)
+        }
         Question::Look(_) | Question::Busy(_) => Err(Status::unimplemented("ask an executor")),
     }
+}
+
+fn about_jobs(jobs: Option<&Jobs>, question: Question) -> Result<Answer, Status> {
+    let Some(jobs) = jobs else {
+        let error = Error::usage("this scheduler keeps no jobs")
+            .hint("start it with --jobs DIR: whoever reaches it may then write files there");
+        return Err(Status::failed_precondition(error.to_word()));
+    };
+    let answer = match question {
+        Question::Submit(submission) => jobs.submit(submission).map(Answer::Submitted),
+        Question::Cancel(id) => jobs.cancel(id).map(|()| Answer::Done),
+        Question::Piece(id, offset) => jobs.piece(id, offset).map(Answer::Piece),
+        _ => Ok(Answer::Jobs(jobs.list())),
+    };
+    answer.map_err(|error| Status::failed_precondition(error.to_word()))
 }
 
 /// Lets executors that run nothing register anew, with all their cores.

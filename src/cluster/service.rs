@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::MESSAGE_LEN_MAX;
+use super::jobs::{JobRecord, Submission};
 use super::scan::Seen;
 use crate::notes::Record;
 
@@ -35,6 +36,14 @@ pub(super) enum Question {
     Busy(Option<String>),
     /// A job stands still: the scheduler is to count the cores of idle executors anew.
     Recount,
+    /// Keeps a job: [`Answer::Submitted`].
+    Submit(Submission),
+    /// All jobs that are kept: [`Answer::Jobs`].
+    Jobs,
+    /// Stops a job: [`Answer::Done`].
+    Cancel(u64),
+    /// A piece of a job's result from an offset on: [`Answer::Piece`].
+    Piece(u64, u64),
     /// Which of these files an executor does not see as the client does: [`Answer::Missing`].
     Look(Vec<Seen>),
 }
@@ -50,6 +59,12 @@ pub(super) enum Answer {
     Ended(Vec<(Record, u64)>, Option<String>),
     /// Tasks that run now.
     Busy(usize),
+    /// The number of a job.
+    Submitted(u64),
+    /// The jobs, by number.
+    Jobs(Vec<JobRecord>),
+    /// Bytes.
+    Piece(Vec<u8>),
     /// It was done.
     Done,
     /// The first file that is not the same, and how many there are.

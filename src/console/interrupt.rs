@@ -32,6 +32,19 @@ impl Interrupt {
         interrupt
     }
 
+    /// Stops what runs, as Ctrl-C does, once a reader has come to its end.
+    pub fn when_ended(&self, mut reader: impl std::io::Read + Send + 'static) {
+        let interrupt = self.clone();
+        let _ = std::thread::Builder::new().name("parent".into()).spawn(move || {
+            let _ = std::io::copy(&mut reader, &mut std::io::sink());
+            let running = interrupt.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*running {
+                Some(cancel) => cancel.cancel(),
+                None => std::process::exit(130),
+            }
+        });
+    }
+
     async fn listen(&self) {
         loop {
             let Some(code) = next_stop().await else { return };
