@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -20,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How often a job is run whose cluster failed it.
 const ATTEMPTS_MAX: u32 = 3;
+/// After the first attempt; longer after each further one.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// What a job says on its way is kept up to this length.
 const SAID_MAX_BYTES: u64 = 64 * 1024;
 /// Jobs that have ended and are remembered; the oldest are forgotten first.
@@ -252,8 +254,15 @@ impl Jobs {
             _ if is_data && attempt_count < ATTEMPTS_MAX => JobState::Queued,
             _ => JobState::Failed,
         };
+        if state == JobState::Queued {
+            tokio::time::sleep(RETRY_PAUSE * attempt_count).await;
+        }
         let ended = state.has_ended().then(now);
-        self.keep(JobRecord { state, said, ended, ..record })
+        // Someone may have stopped it meanwhile.
+        match self.get(record.id)?.state {
+            JobState::Cancelled => Ok(()),
+            _ => self.keep(JobRecord { state, said, ended, ..record }),
+        }
     }
 
     /// Runs a job once; its exit code and what it said, or None if it was cancelled.

@@ -644,3 +644,29 @@ impl FileSource for SentSource {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roots::Roots;
+
+    #[test]
+    fn an_executor_says_which_file_it_misses_and_which_is_another() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "x\n1\n").expect("written");
+        let metadata = std::fs::metadata(&path).expect("metadata");
+        let seen = Seen::of(&SourceFile::local("a.csv", path.clone(), &metadata)).expect("a file");
+        let host = Host::new("7".into(), Roots::default());
+        assert!(seen.found(&host).is_ok());
+        let other = Seen { modified_ns: seen.modified_ns + 1, ..seen.clone() };
+        let error = other.found(&host).expect_err("another time").to_string();
+        assert!(error.contains("executor 7 sees another file"), "{error}");
+        std::fs::write(&path, "x\n1\n2\n").expect("written");
+        let error = seen.found(&host).expect_err("another length").to_string();
+        assert!(error.contains("4 bytes there, 6 bytes here"), "{error}");
+        std::fs::remove_file(&path).expect("removed");
+        let error = seen.found(&host).expect_err("gone").to_string();
+        assert!(error.contains("executor 7 cannot see") && error.contains("a.csv"), "{error}");
+    }
+}
