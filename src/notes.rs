@@ -41,6 +41,8 @@ pub enum NoteKind {
     Skipped,
     /// Digits beyond what DOUBLE holds were rounded.
     Rounded,
+    /// A sample of a statement's files gave the same rows here and on the cluster.
+    Verified,
     /// A statement ran in this process, though a cluster was asked to run it.
     RanHere,
 }
@@ -62,13 +64,14 @@ impl NoteKind {
             NoteKind::Renamed => "renamed",
             NoteKind::Skipped => "skipped",
             NoteKind::Rounded => "rounded",
+            NoteKind::Verified => "verified",
             NoteKind::RanHere => "ran_here",
         }
     }
 
     /// Whether the note changes what an answer means, and is shown even under `--quiet`.
     pub fn changes_the_answer(self) -> bool {
-        !matches!(self, NoteKind::Skipped | NoteKind::RanHere)
+        !matches!(self, NoteKind::Skipped | NoteKind::Verified | NoteKind::RanHere)
     }
 }
 

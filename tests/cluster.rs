@@ -111,6 +111,33 @@ fn no_statement_of_the_sql_files_runs_here() {
     assert!(there > 150, "the test looks at {there} statements");
 }
 
+#[test]
+fn a_sample_of_the_files_is_run_here_and_compared() {
+    let builder = || Engine::builder().cluster(address()).expect("an address");
+    assert!(builder().verify_local(1.5).is_err() && Engine::builder().verify_local(0.5).is_err());
+    let engine = builder().verify_local(0.5).expect("a share").build().expect("an engine");
+    let sql = "SELECT region, sum(amount) AS total FROM 'testdata/sales'
+               WHERE amount > (SELECT avg(amount) FROM 'testdata/sales')
+               GROUP BY region ORDER BY total DESC";
+    let (there, here) = (engine.query(sql).expect("there"), Engine::open().expect("an engine"));
+    assert_eq!(there.to_string(), here.query(sql).expect("here").to_string());
+    let note = there.notes().iter().find(|note| note.kind == NoteKind::Verified).expect("a note");
+    assert!(note.message.contains("gave the same rows"), "{note}");
+}
+
+#[test]
+fn explain_stages_shows_what_the_cluster_will_run() {
+    let sql = "EXPLAIN STAGES SELECT region, sum(amount) AS total FROM 'testdata/sales'
+               WHERE amount > (SELECT avg(amount) FROM 'testdata/sales')
+               GROUP BY region ORDER BY total DESC";
+    let drawn = engine().query(sql).expect("stages").to_string();
+    // The subquery is a job of its own, before the other.
+    assert_eq!(drawn.matches("  the answer").count(), 2, "{drawn}");
+    for part in ["Stage 1: 6 tasks", "exchange: hash(region) into 4 tasks", "merged into 1 task"] {
+        assert!(drawn.contains(part), "{part}:\n{drawn}");
+    }
+}
+
 /// A number with the digits that do not depend on the order of additions: `stddev` has others.
 fn rounded(cell: &mut String) {
     if let (true, Ok(number)) = (cell.contains('.'), cell.parse::<f64>()) {

@@ -91,6 +91,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) cluster: Option<String>,
 
+    /// Runs this share of the files here as well as on the cluster, as in 0.01: rows must be the same
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "SHARE", requires = "cluster")]
+    pub(super) verify_local: Option<f64>,
+
     /// Shows how far a statement has come, on stderr [auto: on a terminal, after a second]
     #[arg(long, value_name = "FORM", default_value = "auto")]
     pub(super) progress: ProgressArg,

@@ -145,6 +145,9 @@ fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
     #[cfg(feature = "cluster")]
     if let Some(address) = &args.cluster {
         builder = builder.cluster(address)?;
+        if let Some(share) = args.verify_local {
+            builder = builder.verify_local(share)?;
+        }
     }
     if let Some(rows) = args.batch_rows {
         builder = builder.batch_rows(rows);

@@ -52,7 +52,11 @@ const FETCH_RETRY_MS: u64 = 500;
 
 /// A cluster as its clients know it: the address of its scheduler. Cheap to clone.
 #[derive(Clone)]
-pub struct Cluster(Arc<Inner>);
+pub struct Cluster {
+    inner: Arc<Inner>,
+    /// The share of a statement's files that is run here as well, to compare.
+    verified_share: Option<f64>,
+}
 
 struct Inner {
     address: String,
@@ -63,7 +67,7 @@ struct Inner {
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cluster({})", self.0.address)
+        write!(f, "Cluster({})", self.inner.address)
     }
 }
 
@@ -90,17 +94,29 @@ impl Cluster {
         if bare.contains(['/', ' ', '@']) {
             return Err(fail());
         }
-        Ok(Cluster(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             address: bare,
             codec: Codec::default(),
             channel: Mutex::default(),
             next_session: AtomicU64::new(0),
-        })))
+        });
+        Ok(Cluster { inner, verified_share: None })
+    }
+
+    /// The same cluster, with this share of each statement's files run here as well, to compare.
+    #[must_use]
+    pub fn verified(self, share: Option<f64>) -> Self {
+        Cluster { verified_share: share, ..self }
+    }
+
+    /// The share of a statement's files that is run here as well.
+    pub(super) fn verified_share(&self) -> Option<f64> {
+        self.verified_share
     }
 
     /// The scheduler's host and port.
     pub fn address(&self) -> &str {
-        &self.0.address
+        &self.inner.address
     }
 
     /// The executors that the scheduler knows.
@@ -201,15 +217,15 @@ impl Cluster {
     }
 
     async fn channel(&self) -> Result<Channel> {
-        let known = self.0.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.inner.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(channel) = known {
             return Ok(channel);
         }
-        let channel = connect(&self.0.address).await.map_err(|error| {
-            Error::data(format!("cannot reach the scheduler at {}: {error}", self.0.address))
+        let channel = connect(&self.inner.address).await.map_err(|error| {
+            Error::data(format!("cannot reach the scheduler at {}: {error}", self.inner.address))
                 .hint("start one: swath cluster up, or swath scheduler --listen HOST:PORT")
         })?;
-        *self.0.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
+        *self.inner.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
         Ok(channel)
     }
 
@@ -226,7 +242,7 @@ impl Cluster {
         if let Some(own) = Error::from_word(text) {
             return own;
         }
-        let address = &self.0.address;
+        let address = &self.inner.address;
         match status.code() {
             Code::Unimplemented => {
                 Error::data(format!("the scheduler at {address} is not one of swath"))
@@ -249,6 +265,7 @@ impl Cluster {
     ) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
         for node in distribute::subqueries(&plan) {
             let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() else { continue };
+            subqueries.results().clear();
             for link in subqueries.subqueries() {
                 let job = self.submit(&link.plan, options).await?;
                 let rows = job.rows(notes, elsewhere).await?;
@@ -261,7 +278,7 @@ impl Cluster {
     }
 
     async fn submit(&self, plan: &Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Job> {
-        let bytes = codec::encoded(plan, &self.0.codec)?;
+        let bytes = codec::encoded(plan, &self.inner.codec)?;
         let settings = options
             .entries()
             .into_iter()
@@ -294,7 +311,7 @@ impl Cluster {
     /// A call that failed; the next one connects anew if the connection broke.
     fn lost(&self, status: &tonic::Status) -> Error {
         if matches!(status.code(), Code::Unavailable | Code::Unknown) {
-            *self.0.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.inner.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.failed(status)
     }
@@ -302,7 +319,7 @@ impl Cluster {
     /// A name that no other client gives.
     fn new_session(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-        let nth = self.0.next_session.fetch_add(1, Ordering::Relaxed);
+        let nth = self.inner.next_session.fetch_add(1, Ordering::Relaxed);
         format!("swath-{}-{now:x}-{nth}", std::process::id())
     }
 }
@@ -500,7 +517,7 @@ impl Drop for Job {
         if !self.is_open {
             return;
         }
-        let (cluster, id) = (self.cluster.0.address.clone(), self.id.clone());
+        let (cluster, id) = (self.cluster.inner.address.clone(), self.id.clone());
         // The runtime may be on its way down: the scheduler is told from a thread of its own, and
         // whoever stopped the statement waits a moment for that.
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -105,34 +105,43 @@ pub(super) fn distribute(plan: &Arc<dyn ExecutionPlan>, functions: &Functions) -
     if !reads_files || reason.is_some() {
         return Ok(Fit::Here(reason.filter(|_| reads_files)));
     }
-    let shaped = Arc::clone(plan).transform_up(|node| {
-        if let Some(scan) = node.downcast_ref::<DataSourceExec>()
-            && !scan.data_source().is::<MemorySourceConfig>()
-        {
-            return Ok(match scan::sent(scan)? {
-                Ok(sent) => Transformed::yes(sent),
-                Err(why) => {
-                    reason = Some(why);
-                    Transformed::no(node)
-                }
-            });
-        }
-        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
-            && gives_unmatched_left(*join.join_type())
-            && join.right().output_partitioning().partition_count() > 1
-        {
-            // Which rows of the left side found a match is known only to who has seen all of the right.
-            let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
-            let children = vec![Arc::clone(join.left()), right as Arc<dyn ExecutionPlan>];
-            return Ok(Transformed::yes(replace_children_if_necessary(node, children)?));
-        }
-        Ok(Transformed::no(node))
+    let sent = shaped(plan)?.transform_up(|node| {
+        let scan = node
+            .downcast_ref::<DataSourceExec>()
+            .filter(|scan| !scan.data_source().is::<MemorySourceConfig>());
+        Ok(match scan.map(scan::sent).transpose()? {
+            Some(Ok(sent)) => Transformed::yes(sent),
+            Some(Err(why)) => {
+                reason = Some(why);
+                Transformed::no(node)
+            }
+            None => Transformed::no(node),
+        })
     });
-    let shaped = shaped.data()?;
+    let sent = sent.data()?;
     Ok(match reason {
         Some(why) => Fit::Here(Some(why)),
-        None => Fit::There(shaped),
+        None => Fit::There(sent),
     })
+}
+
+/// The plan with joins that one task must do done by one.
+pub(super) fn shaped(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let shaped = Arc::clone(plan).transform_up(|node| {
+        let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        if !gives_unmatched_left(*join.join_type())
+            || join.right().output_partitioning().partition_count() == 1
+        {
+            return Ok(Transformed::no(node));
+        }
+        // Which rows of the left side found a match is known only to who has seen all of the right.
+        let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
+        let children = vec![Arc::clone(join.left()), right as Arc<dyn ExecutionPlan>];
+        Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
+    });
+    shaped.data()
 }
 
 /// Whether a join says something about rows of the left side beyond those that it joins.

@@ -14,20 +14,24 @@ mod client;
 mod codec;
 mod distribute;
 mod executor;
+mod explain;
 mod functions;
 mod jobs;
 mod operator;
 mod roles;
 mod scan;
 mod service;
+mod verify;
 
 use std::sync::Arc;
 
 use ballista_core::serde::protobuf::KeyValuePair;
 use datafusion::config::ConfigOptions;
 use datafusion::optimizer::OptimizerRule;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::client::Cluster;
+pub use self::explain::stages;
 pub use self::jobs::{JobRecord, JobState, Submission};
 pub use self::operator::{ClusterExec, placed};
 pub use self::roles::{ExecutorOptions, Running, SchedulerOptions, run_executor, run_scheduler};
@@ -49,6 +53,21 @@ pub fn configure(options: &mut ConfigOptions) {
     // Ballista takes exchanges that only deal rows out of the plan.
     optimizer.enable_round_robin_repartition = false;
     optimizer.prefer_existing_sort = false;
+}
+
+/// The settings that go with a plan as a job.
+fn job_options(options: &ConfigOptions, plan: &Arc<dyn ExecutionPlan>) -> ConfigOptions {
+    let mut options = options.clone();
+    configure(&mut options);
+    // Exchanges that Ballista puts in deal to as many tasks as those of the plan.
+    options.execution.target_partitions = widest(plan);
+    options
+}
+
+/// The most partitions that an operator of a plan has.
+fn widest(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.output_partitioning().partition_count();
+    plan.children().into_iter().map(widest).fold(own, usize::max)
 }
 
 /// Ballista's rules for plans of a cluster, before DataFusion's.

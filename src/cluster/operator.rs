@@ -10,14 +10,13 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::TryStreamExt;
 
 use super::client::Cluster;
 use super::distribute::{self, Fit};
 use super::functions::Functions;
+use super::verify;
 use crate::exec::progress::Elsewhere;
 use crate::notes::{NoteKind, Notes};
 
@@ -26,6 +25,8 @@ use crate::notes::{NoteKind, Notes};
 pub struct ClusterExec {
     cluster: Cluster,
     plan: Arc<dyn ExecutionPlan>,
+    /// The plan as it would run here, and the share of its files that is run here as well.
+    sample: Option<(Arc<dyn ExecutionPlan>, f64)>,
     notes: Notes,
     elsewhere: Elsewhere,
     properties: Arc<PlanProperties>,
@@ -48,7 +49,9 @@ pub async fn placed(
             }
             Ok(plan)
         }
-        Fit::There(plan) => {
+        Fit::There(sent) => {
+            let sample = cluster.verified_share().map(|share| (plan, share));
+            let plan = sent;
             let members = cluster.members().await?;
             cluster.check_files(&members, &plan).await?;
             let properties = PlanProperties::new(
@@ -60,6 +63,7 @@ pub async fn placed(
             Ok(Arc::new(ClusterExec {
                 cluster: cluster.clone(),
                 plan,
+                sample,
                 notes: notes.clone(),
                 elsewhere: elsewhere.clone(),
                 properties: Arc::new(properties),
@@ -106,26 +110,21 @@ impl ExecutionPlan for ClusterExec {
 
     fn execute(
         &self,
-        _partition: usize,
+        partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let (cluster, plan) = (self.cluster.clone(), Arc::clone(&self.plan));
         let (notes, elsewhere) = (self.notes.clone(), self.elsewhere.clone());
+        let sample = self.sample.clone();
         let rows = async move {
-            let mut options = context.session_config().options().as_ref().clone();
-            super::configure(&mut options);
-            // Exchanges that Ballista puts in deal to as many tasks as those of the plan.
-            options.execution.target_partitions = widest(&plan);
+            if let (Some((plain, share)), 0) = (sample, partition) {
+                verify::verify(&plain, share, &cluster, &context, &notes).await?;
+            }
+            let options = super::job_options(context.session_config().options(), &plan);
             let rows = cluster.run(plan, &options, &notes, &elsewhere).await?;
             Ok::<_, DataFusionError>(rows.map_err(DataFusionError::from))
         };
         let rows = futures::stream::once(rows).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.plan.schema(), rows)))
     }
-}
-
-/// The most partitions that an operator of a plan has.
-fn widest(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let own = plan.output_partitioning().partition_count();
-    plan.children().into_iter().map(widest).fold(own, usize::max)
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use ballista_core::config::TaskSchedulingPolicy;
@@ -18,6 +19,7 @@ use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
+use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
@@ -48,6 +50,8 @@ const UNFETCHED_KEPT_SECONDS: u64 = 300;
 /// What was left in a work directory is deleted after this time, looked for at this interval.
 const WORK_KEPT_SECONDS: u64 = 24 * 3600;
 const WORK_SWEEP_SECONDS: u64 = 600;
+/// How long the records of a job that has ended may take to be written down.
+const WRITING_MAX: Duration = Duration::from_secs(20);
 const SHARE_OF_MEMORY: f64 = 0.7;
 
 /// A role that has started.
@@ -178,9 +182,7 @@ async fn answer_of_scheduler(
             Ok(Answer::Progress(stages))
         }
         Question::Ended(job) => {
-            let graph = jobs.get_execution_graph(&job.into()).await;
-            let graph = graph.map_err(|error| Status::internal(error.to_string()))?;
-            let Some(graph) = graph else { return Err(Status::not_found("there is no such job")) };
+            let graph = ended_graph(jobs, &job).await?;
             let notes = graph.stages().values().flat_map(notes_of).collect();
             Ok(Answer::Ended(notes, audit::fault(&graph)))
         }
@@ -236,6 +238,21 @@ fn progress_of(id: usize, stage: &ExecutionStage) -> StageProgress {
         ExecutionStage::UnResolved(_) | ExecutionStage::Failed(_) => (1, 0),
     };
     StageProgress { id, partition_count, done_count }
+}
+
+/// What is known of a job that has ended: its end is told before all of that is written down.
+async fn ended_graph(jobs: &dyn JobState, job: &str) -> Result<ExecutionGraphBox, Status> {
+    let asked = Instant::now();
+    loop {
+        let graph = jobs.get_execution_graph(&job.to_string().into()).await;
+        match graph.map_err(|error| Status::internal(error.to_string()))? {
+            Some(graph) => return Ok(graph),
+            None if asked.elapsed() > WRITING_MAX => {
+                return Err(Status::not_found("there is no such job"));
+            }
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
 }
 
 /// What the tasks of a stage noted, which goes with their metrics.

@@ -167,6 +167,25 @@ impl EngineBuilder {
         Ok(self)
     }
 
+    /// Runs this share of the files and pieces of each statement of a cluster here as well, from 0 to 1,
+    /// and gives an error if the rows differ.
+    ///
+    /// # Errors
+    /// When there is no cluster, or the number is no share.
+    #[cfg(feature = "cluster")]
+    pub fn verify_local(mut self, share: f64) -> Result<Self> {
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::usage(format!("no share of the files: {share}"))
+                .hint("0.01 runs one in a hundred here as well"));
+        }
+        let Some(cluster) = self.remote.cluster.take() else {
+            return Err(Error::usage("there is no cluster whose answers could be verified")
+                .hint("name one: --cluster df://host:50050"));
+        };
+        self.remote.cluster = Some(cluster.verified(Some(share)));
+        Ok(self)
+    }
+
     /// Stops each statement after this time, with an error.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -36,7 +36,7 @@ use crate::exec::fragment;
 use crate::exec::progress::Elsewhere;
 use crate::exec::shared::SharedTable;
 use crate::formats::csv::reject::OnError;
-use crate::notes::Notes;
+use crate::notes::{NoteKind, Notes};
 use crate::plan;
 use crate::plan::bind::{Purpose, Source};
 use crate::plan::parse::ExplainView;
@@ -402,7 +402,16 @@ impl Session {
                 batch?;
             }
         }
-        let stages = || plan::stage::split(&physical, analyze);
+        if analyze && run.remote.is_set() {
+            let message = "ran here, not on the cluster: what EXPLAIN ANALYZE measures";
+            run.notes.add(NoteKind::RanHere, message);
+        }
+        let options = self.shared.context.copied_config();
+        let there = match analyze {
+            true => None,
+            false => run.remote.stages(&physical, options.options())?,
+        };
+        let stages = || there.clone().unwrap_or_else(|| plan::stage::split(&physical, analyze));
         let text = match view {
             ExplainView::Tree if !analyze => plan::explain::draw(&physical),
             ExplainView::Tree | ExplainView::Stages => plan::stage::draw(&stages()),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::common::config::ConfigOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::Result;
 use crate::exec::progress::Elsewhere;
+use crate::exec::stage::StageGraph;
 use crate::notes::Notes;
 
 /// A cluster, if there is one; none is ever set in a build without the feature.
@@ -51,6 +53,18 @@ impl Remote {
             .build())
     }
 
+    /// The stages that the cluster will make of a plan; None if it would run here.
+    pub(super) fn stages(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        options: &ConfigOptions,
+    ) -> Result<Option<StageGraph>> {
+        match self.is_set() {
+            true => crate::cluster::stages(plan, options),
+            false => Ok(None),
+        }
+    }
+
     /// The plan as it is to be run.
     pub(super) async fn placed(
         &self,
@@ -73,6 +87,14 @@ impl Remote {
 
     pub(super) async fn planning(&self, state: SessionState) -> Result<SessionState> {
         Ok(state)
+    }
+
+    pub(super) fn stages(
+        &self,
+        _plan: &Arc<dyn ExecutionPlan>,
+        _options: &ConfigOptions,
+    ) -> Result<Option<StageGraph>> {
+        Ok(None)
     }
 
     pub(super) async fn placed(

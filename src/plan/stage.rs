@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
@@ -111,14 +112,65 @@ impl Cutter {
     }
 }
 
+/// A stage that someone else has cut: `input` tells the number of the stage that a node stands for.
+pub fn stage_of(
+    top: &Plan,
+    id: usize,
+    exchange: Exchange,
+    input: &dyn Fn(&Plan) -> Option<usize>,
+) -> Stage {
+    let mut draft = Draft::default();
+    walk_uncut(top, &mut draft, input);
+    Stage {
+        id,
+        task_count: top.output_partitioning().partition_count(),
+        inputs: draft.inputs,
+        scans: draft.nodes.iter().flat_map(scans_below).collect(),
+        pipelines: draft.pipelines,
+        exchange,
+        row_estimate: None,
+        measured: None,
+    }
+}
+
+fn walk_uncut(node: &Plan, draft: &mut Draft, input: &dyn Fn(&Plan) -> Option<usize>) {
+    if let Some(id) = input(node) {
+        draft.inputs.push(id);
+        draft.pipelines.push(vec![format!("stage {id}")]);
+        return;
+    }
+    let children = node.children();
+    for child in &children {
+        walk_uncut(child, draft, input);
+    }
+    if children.is_empty() {
+        draft.pipelines.push(Vec::new());
+    }
+    // Where it takes in a stage, the exchange of that stage says the same.
+    let is_said = exchange_of(node, false).is_some_and(|(below, _)| input(&below).is_some());
+    if let Some(pipeline) = draft.pipelines.last_mut().filter(|_| !is_said) {
+        pipeline.push(describe(node));
+    }
+    draft.nodes.push(Arc::clone(node));
+}
+
+/// The keys of an exchange, by the names of columns.
+pub fn keys_of(keys: &[Arc<dyn PhysicalExpr>]) -> Vec<String> {
+    keys.iter().map(|key| unindexed(&key.to_string())).collect()
+}
+
+/// The order that a merge keeps.
+pub fn order_of(merge: &SortPreservingMergeExec) -> String {
+    unindexed(&merge.expr().to_string())
+}
+
 /// What lies below an exchange, and which one it is.
 fn exchange_of(node: &Plan, is_broadcast: bool) -> Option<(Plan, Exchange)> {
     if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
         let input = Arc::clone(exchange.input());
         return Some(match exchange.partitioning() {
             Partitioning::Hash(keys, into) => {
-                let keys = keys.iter().map(|key| unindexed(&key.to_string())).collect();
-                (input, Exchange::Hash { keys, into: *into })
+                (input, Exchange::Hash { keys: keys_of(keys), into: *into })
             }
             other => (input, Exchange::Deal { into: other.partition_count() }),
         });
@@ -131,8 +183,7 @@ fn exchange_of(node: &Plan, is_broadcast: bool) -> Option<(Plan, Exchange)> {
         return Some((Arc::clone(gather.input()), exchange));
     }
     let merge = node.downcast_ref::<SortPreservingMergeExec>()?;
-    let order = unindexed(&merge.expr().to_string());
-    Some((Arc::clone(merge.input()), Exchange::Merge { order }))
+    Some((Arc::clone(merge.input()), Exchange::Merge { order: order_of(merge) }))
 }
 
 /// What an operator reads from files, by itself or for the operator that it stands for.
