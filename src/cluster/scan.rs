@@ -664,7 +664,7 @@ mod tests {
         assert!(error.contains("executor 7 sees another file"), "{error}");
         std::fs::write(&path, "x\n1\n2\n").expect("written");
         let error = seen.found(&host).expect_err("another length").to_string();
-        assert!(error.contains("4 bytes there, 6 bytes here"), "{error}");
+        assert!(error.contains("6 bytes there, 4 bytes here"), "{error}");
         std::fs::remove_file(&path).expect("removed");
         let error = seen.found(&host).expect_err("gone").to_string();
         assert!(error.contains("executor 7 cannot see") && error.contains("a.csv"), "{error}");
