@@ -108,7 +108,9 @@ pub struct Misfit {
 }
 
 /// Around an error in a word.
+#[cfg(any(test, feature = "cluster"))]
 const WORD_BEGIN: &str = "swath-error<";
+#[cfg(any(test, feature = "cluster"))]
 const WORD_END: char = '>';
 
 /// What went wrong, where, and what to type next.
@@ -231,6 +233,7 @@ impl Error {
     }
 
     /// All of the error as one word, which survives being put into other messages.
+    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn to_word(&self) -> String {
         let bytes = postcard::to_stdvec(self).unwrap_or_default();
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -238,6 +241,7 @@ impl Error {
     }
 
     /// The first error that stands as a word in a text; see [`Error::to_word`].
+    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn from_word(text: &str) -> Option<Self> {
         let (_, rest) = text.split_once(WORD_BEGIN)?;
         let (digits, _) = rest.split_once(WORD_END)?;

@@ -44,6 +44,7 @@ impl From<DataFusionError> for Error {
     }
 }
 
+#[cfg(feature = "cluster")]
 impl Error {
     /// The error of ours in the chain of causes of another one, if there is one.
     pub(crate) fn found_in(error: &DataFusionError) -> Option<Self> {
