@@ -212,6 +212,11 @@ impl Error {
         self.0.is_passing
     }
 
+    /// Whether a decoder may have given it, which does not know what file it decodes.
+    pub(crate) fn is_nameless(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Data | ErrorKind::Internal) && self.place().is_none()
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

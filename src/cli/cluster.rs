@@ -14,7 +14,7 @@ use crate::cluster::{
     Submission, run_executor, run_scheduler,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::limits::SpillFolder;
+use crate::exec::limits::{SpillFolder, default_threads};
 use crate::roots::Roots;
 use crate::units::parse_bytes;
 
@@ -274,9 +274,7 @@ fn serve(role: Role) -> Result<()> {
                 ports: (port, task_port),
                 advertise,
                 name,
-                cores: limits.cores.unwrap_or_else(|| {
-                    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-                }),
+                cores: limits.cores.unwrap_or_else(default_threads),
                 memory_bytes: limits
                     .memory
                     .as_deref()
@@ -455,8 +453,7 @@ fn up(
     }
     let scheduler = Part::start(&arguments)?;
     let address = scheduler.line.trim_start_matches("scheduler ").to_string();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let share = limits.cores.unwrap_or(cores.div_ceil(executor_count.max(1)));
+    let share = limits.cores.unwrap_or(default_threads().div_ceil(executor_count.max(1)));
     let mut executors = Vec::new();
     for number in 1..=executor_count {
         let mut arguments = words(&["executor", "--scheduler", &address]);

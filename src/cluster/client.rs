@@ -22,15 +22,15 @@ use datafusion::common::ScalarValue;
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use super::codec::{self, Codec};
+use super::distribute::{self, Subqueries};
 use super::jobs::{JobRecord, Submission};
 use super::service::{Answer, Member, Question, StageProgress, ask, connect};
-use super::{MESSAGE_LEN_MAX, distribute, scan};
+use super::{MESSAGE_LEN_MAX, scan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::progress::Elsewhere;
 use crate::notes::{Notes, Record};
@@ -105,8 +105,8 @@ impl Cluster {
 
     /// The same cluster, with this share of each statement's files run here as well, to compare.
     #[must_use]
-    pub fn verified(self, share: Option<f64>) -> Self {
-        Cluster { verified_share: share, ..self }
+    pub fn verified(self, share: f64) -> Self {
+        Cluster { verified_share: Some(share), ..self }
     }
 
     /// The share of a statement's files that is run here as well.
@@ -189,19 +189,13 @@ impl Cluster {
         if files.is_empty() {
             return Ok(());
         }
-        let question = &Question::Look(files);
-        let asked = members.iter().map(|member| {
-            async move {
-                let channel = connect(&format!("{}:{}", member.host, member.port)).await.ok()?;
-                match ask(channel, question).await {
-                    Ok(Answer::Missing(missing)) => missing,
-                    // It is gone: the scheduler will notice, and gives it nothing to do.
-                    _ => None,
-                }
-            }
+        // Who is gone does not answer: the scheduler will notice, and gives it nothing to do.
+        let answers = ask_members(members, &Question::Look(files)).await;
+        let missing = answers.into_iter().find_map(|answer| match answer {
+            Answer::Missing(missing) => missing,
+            _ => None,
         });
-        let found = futures::future::join_all(asked).await;
-        let Some((error, count)) = found.into_iter().flatten().next() else { return Ok(()) };
+        let Some((error, count)) = missing else { return Ok(()) };
         Err(match count {
             0 | 1 => error,
             _ => {
@@ -263,14 +257,12 @@ impl Cluster {
         notes: &Notes,
         elsewhere: &Elsewhere,
     ) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
-        for node in distribute::subqueries(&plan) {
-            let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() else { continue };
-            subqueries.results().clear();
-            for link in subqueries.subqueries() {
+        for Subqueries { links, results } in distribute::subqueries(&plan) {
+            results.clear();
+            for link in links {
                 let job = self.submit(&link.plan, options).await?;
                 let rows = job.rows(notes, elsewhere).await?;
-                let value = only_value(rows, &link.plan).await?;
-                subqueries.results().set(link.index, value)?;
+                results.set(link.index, only_value(rows, &link.plan).await?)?;
             }
         }
         let job = self.submit(&plan, options).await?;
@@ -334,6 +326,15 @@ fn strange(what: &str) -> Error {
         ErrorKind::Internal,
         format!("asked for {what}, the cluster answered something else"),
     )
+}
+
+/// What executors answer to a question, those that answer at all.
+async fn ask_members(members: &[Member], question: &Question) -> Vec<Answer> {
+    let asked = members.iter().map(|member| async move {
+        let channel = connect(&member.address()).await.ok()?;
+        ask(channel, question).await.ok()
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// The value of a scalar subquery: NULL without rows, and an error with several.
@@ -423,23 +424,7 @@ impl Job {
                         }
                         Some(JobStatus::Running(_)) if asked.elapsed() > POLL_LAST => {
                             asked = Instant::now();
-                            let question = Question::Progress(self.id.clone());
-                            if let Ok(Answer::Progress(stages)) =
-                                self.cluster.ask_scheduler(question).await
-                            {
-                                if still.is_stuck(&self.cluster, &self.id, &stages).await? {
-                                    self.cluster.ask_scheduler(Question::Recount).await?;
-                                    tokio::time::sleep(RECOUNT_WAIT).await;
-                                    return Err(Error::data("the cluster does not go on")
-                                        .hint("executors were lost: run it again")
-                                        .passing());
-                                }
-                                elsewhere.set(
-                                    stages
-                                        .iter()
-                                        .map(|stage| (stage.done_count, stage.partition_count)),
-                                );
-                            }
+                            self.follow(&mut still, elsewhere).await?;
                         }
                         _ => {}
                     }
@@ -448,6 +433,23 @@ impl Job {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(POLL_LAST);
         }
+    }
+
+    /// Learns how far the job has come, and gives it up where nobody works at it.
+    async fn follow(&self, still: &mut Still, elsewhere: &Elsewhere) -> Result<()> {
+        let question = Question::Progress(self.id.clone());
+        let Ok(Answer::Progress(stages)) = self.cluster.ask_scheduler(question).await else {
+            return Ok(());
+        };
+        if still.is_stuck(&self.cluster, &self.id, &stages).await? {
+            self.cluster.ask_scheduler(Question::Recount).await?;
+            tokio::time::sleep(RECOUNT_WAIT).await;
+            return Err(Error::data("the cluster does not go on")
+                .hint("executors were lost: run it again")
+                .passing());
+        }
+        elsewhere.set(stages.iter().map(|stage| (stage.done_count, stage.partition_count)));
+        Ok(())
     }
 
     /// Takes over what tasks noted, if the job's rows can be believed.
@@ -498,17 +500,11 @@ impl Still {
         }
         self.since = Instant::now();
         let members = cluster.members().await?;
-        let asked = members.iter().map(|member| async move {
-            let channel = connect(&format!("{}:{}", member.host, member.port)).await.ok()?;
-            match ask(channel, &Question::Busy(Some(job.to_string()))).await {
-                Ok(Answer::Busy(count)) => Some(count),
-                _ => None,
-            }
-        });
-        let busy: usize = futures::future::join_all(asked).await.into_iter().flatten().sum();
-        let was_idle = std::mem::replace(&mut self.was_idle, busy == 0);
+        let answers = ask_members(&members, &Question::Busy(Some(job.to_string()))).await;
+        let is_busy = answers.iter().any(|answer| matches!(answer, Answer::Busy(1..)));
+        let was_idle = std::mem::replace(&mut self.was_idle, !is_busy);
         // Without executors the scheduler waits for some, and then gives the job up.
-        Ok(was_idle && busy == 0 && !members.is_empty())
+        Ok(was_idle && !is_busy && !members.is_empty())
     }
 }
 

@@ -11,17 +11,17 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::JoinType;
+use datafusion::logical_expr::physical_planning_context::ScalarSubqueryResults;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary,
 };
 
-use super::functions::Functions;
-use super::scan;
+use super::{functions, scan};
 
 /// Operators that were looked at: what a task gives of its partitions does not depend on others.
 const KNOWN: [&str; 27] = [
@@ -66,7 +66,7 @@ pub(super) enum Fit {
 }
 
 /// Decides where a plan runs.
-pub(super) fn distribute(plan: &Arc<dyn ExecutionPlan>, functions: &Functions) -> Result<Fit> {
+pub(super) fn distribute(plan: &Arc<dyn ExecutionPlan>) -> Result<Fit> {
     let mut reason = None;
     let mut reads_files = false;
     plan.apply(|node| {
@@ -94,7 +94,7 @@ pub(super) fn distribute(plan: &Arc<dyn ExecutionPlan>, functions: &Functions) -
             }
         }
         node.apply_expressions(&mut |expr| {
-            if let Some(name) = unknown_function(expr, functions)? {
+            if let Some(name) = unknown_function(expr)? {
                 found = Some(format!("the function {name} exists only here"));
             }
             Ok(TreeNodeRecursion::Continue)
@@ -109,7 +109,7 @@ pub(super) fn distribute(plan: &Arc<dyn ExecutionPlan>, functions: &Functions) -
         let scan = node
             .downcast_ref::<DataSourceExec>()
             .filter(|scan| !scan.data_source().is::<MemorySourceConfig>());
-        Ok(match scan.map(scan::sent).transpose()? {
+        Ok(match scan.map(scan::sent) {
             Some(Ok(sent)) => Transformed::yes(sent),
             Some(Err(why)) => {
                 reason = Some(why);
@@ -162,11 +162,11 @@ fn plain(name: &str) -> &str {
 }
 
 /// A function of an expression that executors do not have.
-fn unknown_function(expr: &Arc<dyn PhysicalExpr>, functions: &Functions) -> Result<Option<String>> {
+fn unknown_function(expr: &Arc<dyn PhysicalExpr>) -> Result<Option<String>> {
     let mut unknown = None;
     expr.apply(|expr| {
         if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>()
-            && !functions.has(call.fun())
+            && !functions::has(call.fun())
         {
             unknown = Some(call.fun().name().to_string());
             return Ok(TreeNodeRecursion::Stop);
@@ -176,14 +176,21 @@ fn unknown_function(expr: &Arc<dyn PhysicalExpr>, functions: &Functions) -> Resu
     Ok(unknown)
 }
 
+/// The scalar subqueries of one level of a plan, and where their values go.
+pub(super) struct Subqueries {
+    pub(super) links: Vec<ScalarSubqueryLink>,
+    pub(super) results: ScalarSubqueryResults,
+}
+
 /// The scalar subqueries of a plan, those first that others need.
-pub(super) fn subqueries(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
-    fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>) {
+pub(super) fn subqueries(plan: &Arc<dyn ExecutionPlan>) -> Vec<Subqueries> {
+    fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Subqueries>) {
         for child in plan.children() {
             collect(child, found);
         }
-        if plan.is::<ScalarSubqueryExec>() {
-            found.push(Arc::clone(plan));
+        if let Some(node) = plan.downcast_ref::<ScalarSubqueryExec>() {
+            let (links, results) = (node.subqueries().to_vec(), node.results().clone());
+            found.push(Subqueries { links, results });
         }
     }
     let mut found = Vec::new();

@@ -101,8 +101,7 @@ impl ExecutionEngine for TaskEngine {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let counted = Counted::new(job_id.to_string(), Arc::clone(&self.host));
         let (notes, in_flight) = (Notes::default(), InFlight::default());
-        let plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
-        let mut plan = plan;
+        let mut plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
         let rules: [&dyn PhysicalOptimizerRule; 2] = [&EarlyFilters, &OrderedConditions];
         for rule in rules {
             plan = rule.optimize(plan, &ConfigOptions::default())?;
@@ -163,9 +162,8 @@ impl QueryStageExecutor for Task {
 impl Task {
     /// An error as the client may read it; a decoder's error gets the file that it came from.
     fn located(&self, own: Error) -> DataFusionError {
-        let nameless =
-            matches!(own.kind(), ErrorKind::Data | ErrorKind::Internal) && own.place().is_none();
-        let own = nameless.then(|| self.in_flight.diagnose()).flatten().unwrap_or(own);
+        let found = own.is_nameless().then(|| self.in_flight.diagnose());
+        let own = found.flatten().unwrap_or(own);
         let own = match own.kind() {
             // Which machine is short of memory is of use.
             ErrorKind::Limit => own.hint(format!("this was executor {}", self.counted.host.name)),

@@ -13,7 +13,6 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
 use super::distribute::{self, Fit};
-use super::functions::Functions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::stage::{Exchange, StageGraph};
 use crate::plan::stage::{keys_of, order_of, stage_of};
@@ -26,17 +25,14 @@ type Plan = Arc<dyn ExecutionPlan>;
 /// # Errors
 /// When Ballista cannot plan them.
 pub fn stages(plan: &Plan, options: &ConfigOptions) -> Result<Option<StageGraph>> {
-    if let Fit::Here(_) = distribute::distribute(plan, &Functions::new())? {
+    if let Fit::Here(_) = distribute::distribute(plan)? {
         return Ok(None);
     }
     let plan = distribute::shaped(plan)?;
     let options = super::job_options(options, &plan);
     let mut graph = StageGraph::default();
-    for node in distribute::subqueries(&plan) {
-        let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() else { continue };
-        for link in subqueries.subqueries() {
-            add(&link.plan, &options, &mut graph)?;
-        }
+    for link in distribute::subqueries(&plan).iter().flat_map(|of| &of.links) {
+        add(&link.plan, &options, &mut graph)?;
     }
     add(&plan, &options, &mut graph)?;
     Ok(Some(graph))

@@ -15,7 +15,6 @@ use futures::TryStreamExt;
 
 use super::client::Cluster;
 use super::distribute::{self, Fit};
-use super::functions::Functions;
 use super::verify;
 use crate::exec::progress::Elsewhere;
 use crate::notes::{NoteKind, Notes};
@@ -42,7 +41,7 @@ pub async fn placed(
     notes: &Notes,
     elsewhere: &Elsewhere,
 ) -> crate::Result<Arc<dyn ExecutionPlan>> {
-    match distribute::distribute(&plan, &Functions::new())? {
+    match distribute::distribute(&plan)? {
         Fit::Here(reason) => {
             if let Some(reason) = reason {
                 notes.add(NoteKind::RanHere, format!("ran here, not on the cluster: {reason}"));

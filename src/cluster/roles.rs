@@ -21,7 +21,6 @@ use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::ExecutionStage;
-use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
@@ -31,12 +30,12 @@ use tonic::service::RoutesBuilder;
 
 use super::codec::Codec;
 use super::executor::{Host, TaskEngine, record_of};
-use super::functions::Functions;
 use super::jobs::Jobs;
 use super::scan::Seen;
 use super::service::{Answer, Member, Question, Service, StageProgress, ask, connect};
-use super::{MESSAGE_LEN_MAX, audit};
+use super::{MESSAGE_LEN_MAX, audit, functions};
 use crate::error::{Error, Result};
+use crate::exec::limits::default_memory_bytes;
 use crate::notes::Record;
 use crate::roots::Roots;
 
@@ -52,7 +51,6 @@ const WORK_KEPT_SECONDS: u64 = 24 * 3600;
 const WORK_SWEEP_SECONDS: u64 = 600;
 /// How long the records of a job that has ended may take to be written down.
 const WRITING_MAX: Duration = Duration::from_secs(20);
-const SHARE_OF_MEMORY: f64 = 0.7;
 
 /// A role that has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +90,6 @@ pub async fn run_scheduler(
     let host = advertised(options.advertise.as_deref(), address.ip())?;
     let kept = options.jobs_dir.as_deref().map(Jobs::open).transpose()?.map(Arc::new);
     let own_address = format!("{host}:{}", address.port());
-    let functions = Functions::new();
     let config = Arc::new(SchedulerConfig {
         external_host: host,
         bind_host: address.ip().to_string(),
@@ -108,7 +105,7 @@ pub async fn run_scheduler(
         expire_dead_executor_interval_seconds: HEARTBEAT_SECONDS,
         no_executors_grace_period_seconds: WITHOUT_EXECUTORS_MAX_SECONDS,
         override_physical_codec: Some(Arc::new(Codec::default())),
-        override_session_builder: Some(Arc::new(move |config| Ok(functions.state(config)))),
+        override_session_builder: Some(Arc::new(|config| Ok(functions::state(config)))),
         ..SchedulerConfig::default()
     });
     let failed = |error: BallistaError| Error::data(format!("the scheduler failed: {error}"));
@@ -125,13 +122,7 @@ pub async fn run_scheduler(
     let service = Service::new(proxy, move |question| {
         let (scheduler, jobs, kept) = (scheduler.clone(), Arc::clone(&jobs), keeps.clone());
         async move {
-            match question {
-                Question::Submit(_)
-                | Question::Jobs
-                | Question::Cancel(_)
-                | Question::Piece(..) => about_jobs(kept.as_deref(), question),
-                _ => answer_of_scheduler(&scheduler, jobs.as_ref(), question).await,
-            }
+            answer_of_scheduler(&scheduler, jobs.as_ref(), kept.as_deref(), question).await
         }
         .boxed()
     });
@@ -154,6 +145,7 @@ pub async fn run_scheduler(
 async fn answer_of_scheduler(
     scheduler: &SchedulerServer<LogicalPlanNode, PhysicalPlanNode>,
     jobs: &dyn JobState,
+    kept: Option<&Jobs>,
     question: Question,
 ) -> Result<Answer, Status> {
     match question {
@@ -191,7 +183,7 @@ async fn answer_of_scheduler(
             Ok(Answer::Done)
         }
         Question::Submit(_) | Question::Jobs | Question::Cancel(_) | Question::Piece(..) => {
-            about_jobs(None, question)
+            about_jobs(kept, question)
         }
         Question::Look(_) | Question::Busy(_) => Err(Status::unimplemented("ask an executor")),
     }
@@ -333,6 +325,7 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
             })
         }
     };
+    let memory_bytes = options.memory_bytes.unwrap_or_else(|| default_memory_bytes() as u64);
     let config = ExecutorProcessConfig {
         bind_host: options.listen.to_string(),
         external_host: Some(external_host),
@@ -349,10 +342,9 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
         grpc_max_decoding_message_size: MESSAGE_LEN_MAX as u32,
         grpc_max_encoding_message_size: MESSAGE_LEN_MAX as u32,
         executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
-        memory_pool_size: options.memory_bytes,
-        memory_pool_fraction: SHARE_OF_MEMORY,
+        memory_pool_size: Some(memory_bytes),
         override_execution_engine: Some(Arc::new(engine)),
-        override_function_registry: Some(Arc::clone(Functions::new().registry())),
+        override_function_registry: Some(functions::registry()),
         override_config_producer: Some(Arc::new(SessionConfig::new_with_ballista)),
         override_physical_codec: Some(Arc::new(Codec::default())),
         override_arrow_flight_service: Some(Arc::new(flight)),
@@ -407,18 +399,4 @@ fn free_port(host: IpAddr, port: u16) -> Result<u16> {
         |error: std::io::Error| Error::usage(format!("cannot listen on {host}:{port}: {error}"));
     let listener = TcpListener::bind((host, port)).map_err(cannot)?;
     Ok(listener.local_addr().map_err(cannot)?.port())
-}
-
-impl Functions {
-    /// The state of a scheduler's session.
-    fn state(&self, config: SessionConfig) -> datafusion::execution::SessionState {
-        let known = self.registry();
-        SessionStateBuilder::new()
-            .with_default_features()
-            .with_config(config)
-            .with_scalar_functions(known.scalar_functions.values().cloned().collect())
-            .with_aggregate_functions(known.aggregate_functions.values().cloned().collect())
-            .with_window_functions(known.window_functions.values().cloned().collect())
-            .build()
-    }
 }

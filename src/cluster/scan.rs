@@ -44,7 +44,7 @@ use crate::formats::csv::split::{Cuts, Splits};
 use crate::formats::csv::value::{DateOrder, Notation};
 use crate::formats::file::SourceFile;
 use crate::formats::parquet::{InFlight, Readers};
-use crate::formats::source::{FilePlan, RowSource, SkippedRanges};
+use crate::formats::source::{FilePlan, RowSource, SkippedRanges, reprojected, visit_exprs};
 use crate::formats::{FileLayout, Format, Found, Wanted, arrow_ipc, json, parquet};
 use crate::notes::Notes;
 
@@ -191,17 +191,33 @@ pub(super) struct SentSource {
 /// Why a scan cannot be sent.
 pub(super) type Unsent = String;
 
-/// A scan of ours as a description; the scan itself if it is none of ours.
-pub(super) fn sent(
-    scan: &DataSourceExec,
-) -> Result<std::result::Result<Arc<dyn ExecutionPlan>, Unsent>> {
+/// The same groups of files, with something else that goes with each file.
+fn regrouped<T: Send + Sync + 'static, E>(
+    groups: &[FileGroup],
+    mut with: impl FnMut(&PartitionedFile) -> std::result::Result<T, E>,
+) -> std::result::Result<Vec<FileGroup>, E> {
+    let mut file = |file: &PartitionedFile| {
+        let with = with(file)?;
+        let mut file = PartitionedFile { extensions: Default::default(), ..file.clone() };
+        file.extensions.insert(with);
+        Ok(file)
+    };
+    let group = |group: &FileGroup| {
+        let files = group.files().iter().map(&mut file).collect::<std::result::Result<_, E>>();
+        files.map(FileGroup::new)
+    };
+    groups.iter().map(group).collect()
+}
+
+/// A scan of ours as a description.
+pub(super) fn sent(scan: &DataSourceExec) -> std::result::Result<Arc<dyn ExecutionPlan>, Unsent> {
     let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else {
-        return Ok(Err("what it reads is in this process only".into()));
+        return Err("what it reads is in this process only".into());
     };
     let source = config.file_source();
     let (reading, label) = if let Some(rows) = source.downcast_ref::<RowSource>() {
         if rows.max_rejects().is_some() {
-            return Ok(Err("max_rejects counts in one process".into()));
+            return Err("max_rejects counts in one process".into());
         }
         let columns = rows.wanted().iter().map(|wanted| match wanted {
             Wanted::Column(spec) => Some(SentColumn::of(spec)),
@@ -212,34 +228,24 @@ pub(super) fn sent(
     } else if source.is::<ParquetSource>() {
         (Reading::Parquet, source.file_type())
     } else {
-        return Ok(Err(format!("it reads {}", source.file_type())));
+        return Err(format!("it reads {}", source.file_type()));
     };
     let mut files: HashMap<*const SourceFile, Arc<SentFile>> = HashMap::new();
     let mut cuts: HashMap<*const Splits, Arc<Cuts>> = HashMap::new();
-    let mut groups = Vec::with_capacity(config.file_groups.len());
-    for group in &config.file_groups {
-        let mut described = Vec::with_capacity(group.len());
-        for file in group.files() {
-            let Some(plan) = file.extension::<FilePlan>() else {
-                return internal_err!("a file without its plan");
-            };
-            let known = files.get(&Arc::as_ptr(&plan.file)).cloned();
-            let Some(sent) = known.or_else(|| sent_file(plan).map(Arc::new)) else {
-                return Ok(Err(format!("{} can be read only here", plan.file.name)));
-            };
-            files.insert(Arc::as_ptr(&plan.file), Arc::clone(&sent));
-            let piece = plan.piece.as_ref().map(|piece| {
-                let cuts = cuts
-                    .entry(Arc::as_ptr(&piece.splits))
-                    .or_insert_with(|| Arc::new(piece.splits.cuts().clone()));
-                (Arc::clone(cuts), piece.idx)
-            });
-            let mut file = PartitionedFile { extensions: Default::default(), ..file.clone() };
-            file.extensions.insert(Sent { file: sent, piece });
-            described.push(file);
-        }
-        groups.push(FileGroup::new(described));
-    }
+    let groups = regrouped(&config.file_groups, |file| {
+        let plan = file.extension::<FilePlan>().ok_or("a file has no plan")?;
+        let known = files.get(&Arc::as_ptr(&plan.file)).cloned();
+        let sent = known.or_else(|| sent_file(plan).map(Arc::new));
+        let sent = sent.ok_or_else(|| format!("{} can be read only here", plan.file.name))?;
+        files.insert(Arc::as_ptr(&plan.file), Arc::clone(&sent));
+        let piece = plan.piece.as_ref().map(|piece| {
+            let cuts = cuts
+                .entry(Arc::as_ptr(&piece.splits))
+                .or_insert_with(|| Arc::new(piece.splits.cuts().clone()));
+            (Arc::clone(cuts), piece.idx)
+        });
+        Ok::<_, Unsent>(Sent { file: sent, piece })
+    })?;
     let schema = source.table_schema().clone();
     let projection = match source.projection() {
         Some(projection) => SplitProjection::new(schema.file_schema(), projection),
@@ -257,7 +263,7 @@ pub(super) fn sent(
         .with_source(Arc::new(source))
         .with_file_groups(groups)
         .build();
-    Ok(Ok(DataSourceExec::from_data_source(config)))
+    Ok(DataSourceExec::from_data_source(config))
 }
 
 fn sent_file(plan: &FilePlan) -> Option<SentFile> {
@@ -419,24 +425,19 @@ pub(super) fn decode(
     let config = parse_protobuf_file_scan_config(&config, &decoding, converter, Arc::new(source))?;
     let files: Vec<Arc<SentFile>> = wire.files.into_iter().map(Arc::new).collect();
     let cuts: Vec<Arc<Cuts>> = wire.cuts.into_iter().map(Arc::new).collect();
-    let mut groups = Vec::with_capacity(wire.groups.len());
-    for (group, entries) in config.file_groups.iter().zip(&wire.groups) {
-        let mut described = Vec::with_capacity(entries.len());
-        for (file, entry) in group.files().iter().zip(entries) {
-            let Some(sent) = files.get(entry.file) else { return internal_err!("no such file") };
-            let piece = match &entry.piece {
-                Some((of, idx)) => match cuts.get(*of) {
-                    Some(cuts) => Some((Arc::clone(cuts), *idx)),
-                    None => return internal_err!("no such cuts"),
-                },
-                None => None,
-            };
-            let mut file = file.clone();
-            file.extensions.insert(Sent { file: Arc::clone(sent), piece });
-            described.push(file);
-        }
-        groups.push(FileGroup::new(described));
-    }
+    let mut entries = wire.groups.iter().flatten();
+    let groups = regrouped(&config.file_groups, |_| {
+        let Some(entry) = entries.next() else { return internal_err!("a file without entry") };
+        let Some(sent) = files.get(entry.file) else { return internal_err!("no such file") };
+        let piece = match &entry.piece {
+            Some((of, idx)) => match cuts.get(*of) {
+                Some(cuts) => Some((Arc::clone(cuts), *idx)),
+                None => return internal_err!("no such cuts"),
+            },
+            None => None,
+        };
+        Ok(Sent { file: Arc::clone(sent), piece })
+    })?;
     let config = FileScanConfigBuilder::from(config).with_file_groups(groups).build();
     Ok(DataSourceExec::from_data_source(config))
 }
@@ -500,34 +501,27 @@ fn opened_scan(
     };
     let mut files: HashMap<*const SentFile, FilePlan> = HashMap::new();
     let mut splits: HashMap<*const Cuts, Arc<Splits>> = HashMap::new();
-    let mut groups = Vec::with_capacity(config.file_groups.len());
-    for group in &config.file_groups {
-        let mut open = Vec::with_capacity(group.len());
-        for file in group.files() {
-            let Some(sent) = file.extension::<Sent>() else {
-                return internal_err!("a file without its plan");
-            };
-            let mut plan = match files.get(&Arc::as_ptr(&sent.file)) {
-                Some(plan) => plan.clone(),
-                None => {
-                    let plan = host.open(&sent.file)?;
-                    files.insert(Arc::as_ptr(&sent.file), plan.clone());
-                    plan
-                }
-            };
-            if let (Some((cuts, idx)), Some(csv)) = (&sent.piece, &plan.layout.csv) {
-                let splits = splits.entry(Arc::as_ptr(cuts)).or_insert_with(|| {
-                    let (file, dialect) = (Arc::clone(&plan.file), csv.dialect.clone());
-                    Arc::new(Splits::of(file, dialect, cuts.as_ref().clone()))
-                });
-                plan.piece = Some(Piece { splits: Arc::clone(splits), idx: *idx });
+    let groups = regrouped(&config.file_groups, |file| {
+        let Some(sent) = file.extension::<Sent>() else {
+            return internal_err!("a file without its plan");
+        };
+        let mut plan = match files.get(&Arc::as_ptr(&sent.file)) {
+            Some(plan) => plan.clone(),
+            None => {
+                let plan = host.open(&sent.file)?;
+                files.insert(Arc::as_ptr(&sent.file), plan.clone());
+                plan
             }
-            let mut file = PartitionedFile { extensions: Default::default(), ..file.clone() };
-            file.extensions.insert(plan);
-            open.push(file);
+        };
+        if let (Some((cuts, idx)), Some(csv)) = (&sent.piece, &plan.layout.csv) {
+            let splits = splits.entry(Arc::as_ptr(cuts)).or_insert_with(|| {
+                let (file, dialect) = (Arc::clone(&plan.file), csv.dialect.clone());
+                Arc::new(Splits::of(file, dialect, cuts.as_ref().clone()))
+            });
+            plan.piece = Some(Piece { splits: Arc::clone(splits), idx: *idx });
         }
-        groups.push(FileGroup::new(open));
-    }
+        Ok(plan)
+    })?;
     let config = FileScanConfigBuilder::from(config.clone())
         .with_source(source)
         .with_file_groups(groups)
@@ -604,8 +598,7 @@ impl FileSource for SentSource {
         &self,
         projection: &ProjectionExprs,
     ) -> Result<Option<Arc<dyn FileSource>>> {
-        let merged = self.projection.source.try_merge(projection)?;
-        let projection = SplitProjection::new(self.table_schema.file_schema(), &merged);
+        let projection = reprojected(&self.table_schema, &self.projection, projection)?;
         Ok(Some(Arc::new(SentSource { projection, ..self.clone() })))
     }
 
@@ -637,11 +630,7 @@ impl FileSource for SentSource {
         &self,
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let projected = self.projection.source.iter().map(|column| &column.expr);
-        datafusion::physical_plan::apply_expression_roots(
-            self.predicate.iter().chain(projected),
-            visit,
-        )
+        visit_exprs(self.predicate.as_ref(), &self.projection, visit)
     }
 }
 

@@ -84,6 +84,13 @@ pub struct Member {
     pub cores: u32,
 }
 
+impl Member {
+    /// Host and port.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 /// How far a stage has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StageProgress {

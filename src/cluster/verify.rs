@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
 
 use super::client::Cluster;
 use super::distribute::{self, Fit};
-use super::functions::Functions;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::exec::progress::Elsewhere;
 use crate::formats::source::RowSource;
 use crate::notes::{NoteKind, Notes};
+use crate::output::Values;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -35,24 +33,20 @@ pub(super) async fn verify(
 ) -> Result<()> {
     let (sample, taken, all) = sampled(plan, share)?;
     let options = super::job_options(context.session_config().options(), &sample);
-    let Fit::There(sent) = distribute::distribute(&sample, &Functions::new())? else {
+    let Fit::There(sent) = distribute::distribute(&sample)? else {
         return Ok(());
     };
     let (unheard, unseen) = (Notes::default(), Elsewhere::default());
     let there: Vec<RecordBatch> =
         cluster.run(sent, &options, &unheard, &unseen).await?.try_collect().await?;
     // The values of scalar subqueries are found out anew.
-    for node in distribute::subqueries(&sample) {
-        if let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() {
-            subqueries.results().clear();
-        }
-    }
+    distribute::subqueries(&sample).iter().for_each(|subqueries| subqueries.results.clear());
     let here: Vec<RecordBatch> =
         execute_stream(Arc::clone(&sample), Arc::clone(context))?.try_collect().await?;
     let (mut there, mut here) = (rows(&there)?, rows(&here)?);
     if keeps_any_rows(plan) {
         // Which rows a limit keeps is open: how many they are is not.
-        there.iter_mut().chain(&mut here).for_each(String::clear);
+        there.iter_mut().chain(&mut here).for_each(Vec::clear);
     }
     there.sort();
     here.sort();
@@ -61,8 +55,10 @@ pub(super) async fn verify(
         notes.add(NoteKind::Verified, format!("{of} gave the same rows here and on the cluster"));
         return Ok(());
     }
-    let only = |these: &[String], those: &[String]| {
-        these.iter().find(|row| those.binary_search(row).is_err()).cloned().unwrap_or_default()
+    let only = |these: &[Row], those: &[Row]| {
+        let row = these.iter().find(|row| those.binary_search(row).is_err());
+        let cells = row.into_iter().flatten().map(|cell| cell.as_deref().unwrap_or("NULL"));
+        cells.collect::<Vec<_>>().join(", ")
     };
     let counts = format!("{} rows there, {} here", there.len(), here.len());
     Err(Error::data(format!("over a sample of the files the cluster gives other rows: {counts}"))
@@ -108,26 +104,25 @@ fn keeps_any_rows(plan: &Plan) -> bool {
     plan.fetch().is_some() || plan.children().into_iter().any(keeps_any_rows)
 }
 
+/// Values as text, None for NULL.
+type Row = Vec<Option<String>>;
+
 /// Rows as text, numbers with the digits that do not depend on the order of additions.
-fn rows(batches: &[RecordBatch]) -> Result<Vec<String>> {
-    let options = FormatOptions::default().with_null("NULL");
+fn rows(batches: &[RecordBatch]) -> Result<Vec<Row>> {
+    let cannot = |error: std::io::Error| Error::new(ErrorKind::Internal, error.to_string());
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-            .collect::<std::result::Result<_, _>>()
-            .map_err(datafusion::error::DataFusionError::from)?;
+        let columns = Values::of(batch).map_err(cannot)?;
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().zip(&columns).map(|(column, shown)| {
-                let cell = shown.value(row).to_string();
-                match cell.parse::<f64>() {
-                    Ok(number) if column.data_type().is_floating() => format!("{number:.9e}"),
+            let mut cells = Vec::with_capacity(columns.len());
+            for (array, values) in batch.columns().iter().zip(&columns) {
+                let cell = values.get(row).map_err(cannot)?;
+                cells.push(cell.map(|cell| match cell.parse::<f64>() {
+                    Ok(number) if array.data_type().is_floating() => format!("{number:.9e}"),
                     _ => cell,
-                }
-            });
-            rows.push(cells.collect::<Vec<_>>().join(", "));
+                }));
+            }
+            rows.push(cells);
         }
     }
     Ok(rows)

@@ -182,7 +182,7 @@ impl EngineBuilder {
             return Err(Error::usage("there is no cluster whose answers could be verified")
                 .hint("name one: --cluster df://host:50050"));
         };
-        self.remote.cluster = Some(cluster.verified(Some(share)));
+        self.remote.cluster = Some(cluster.verified(share));
         Ok(self)
     }
 
@@ -294,9 +294,7 @@ impl EngineBuilder {
     }
 
     pub(super) fn thread_count(&self) -> usize {
-        self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        })
+        self.threads.unwrap_or_else(crate::exec::limits::default_threads)
     }
 }
 

@@ -54,9 +54,7 @@ impl Default for Run {
 impl Run {
     /// Gives an error of a decoder, which comes without a name, the file that it came from.
     pub(super) async fn located(&self, error: Error) -> Error {
-        let nameless = matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal)
-            && error.place().is_none();
-        if !nameless {
+        if !error.is_nameless() {
             return error;
         }
         let in_flight = self.in_flight.clone();

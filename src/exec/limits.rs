@@ -40,6 +40,11 @@ pub fn default_memory_bytes() -> usize {
     (available as f64 * MEMORY_SHARE) as usize
 }
 
+/// The default number of threads: one for each core that the process may use.
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// The runtime of a session: a bounded memory pool, and a place to spill.
 ///
 /// # Errors

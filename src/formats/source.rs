@@ -195,8 +195,7 @@ impl FileSource for RowSource {
         &self,
         projection: &ProjectionExprs,
     ) -> Result<Option<Arc<dyn FileSource>>> {
-        let merged = self.projection.source.try_merge(projection)?;
-        let projection = SplitProjection::new(self.table_schema.file_schema(), &merged);
+        let projection = reprojected(&self.table_schema, &self.projection, projection)?;
         Ok(Some(Arc::new(RowSource { projection, ..self.clone() })))
     }
 
@@ -235,11 +234,7 @@ impl FileSource for RowSource {
         &self,
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let projected = self.projection.source.iter().map(|column| &column.expr);
-        datafusion::physical_plan::apply_expression_roots(
-            self.predicate.iter().chain(projected),
-            visit,
-        )
+        visit_exprs(self.predicate.as_ref(), &self.projection, visit)
     }
 
     /// Filters are used to decode less; whoever asks for them still applies them.
@@ -261,6 +256,26 @@ impl FileSource for RowSource {
         let predicate = Some(conjunction(filters));
         Ok(answer.with_updated_node(Arc::new(RowSource { predicate, ..self.clone() })))
     }
+}
+
+/// What a scan gives of which something more is asked.
+pub(crate) fn reprojected(
+    table_schema: &TableSchema,
+    projection: &SplitProjection,
+    more: &ProjectionExprs,
+) -> Result<SplitProjection> {
+    let merged = projection.source.try_merge(more)?;
+    Ok(SplitProjection::new(table_schema.file_schema(), &merged))
+}
+
+/// Shows the expressions of a scan.
+pub(crate) fn visit_exprs(
+    predicate: Option<&Arc<dyn PhysicalExpr>>,
+    projection: &SplitProjection,
+    visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+) -> Result<TreeNodeRecursion> {
+    let projected = projection.source.iter().map(|column| &column.expr);
+    datafusion::physical_plan::apply_expression_roots(predicate.into_iter().chain(projected), visit)
 }
 
 /// Whether evaluating twice may give two results.

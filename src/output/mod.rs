@@ -18,3 +18,5 @@ pub use self::folder::{FolderOptions, FolderWriter, Written};
 pub use self::lines::text_lines;
 pub use self::sink::{Compression, FileOptions, Format, RowWriter};
 pub use self::table::{Table, TableOptions, TableStyle, fit};
+#[cfg(feature = "cluster")]
+pub(crate) use self::value::Values;

@@ -15,7 +15,7 @@ fn format_options() -> FormatOptions<'static> {
 }
 
 /// Formats the values of one column of a batch.
-pub(super) struct Values<'a> {
+pub(crate) struct Values<'a> {
     array: &'a dyn Array,
     formatter: ArrayFormatter<'a>,
 }
@@ -29,12 +29,12 @@ impl<'a> Values<'a> {
     }
 
     /// All columns of a batch.
-    pub(super) fn of(batch: &'a RecordBatch) -> io::Result<Vec<Self>> {
+    pub(crate) fn of(batch: &'a RecordBatch) -> io::Result<Vec<Self>> {
         batch.columns().iter().map(Values::new).collect()
     }
 
     /// The text of a row's value; `None` is NULL.
-    pub(super) fn get(&self, row: usize) -> io::Result<Option<String>> {
+    pub(crate) fn get(&self, row: usize) -> io::Result<Option<String>> {
         if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
             return Ok(None);
         }

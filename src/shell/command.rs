@@ -271,7 +271,7 @@ impl Shell<'_> {
             crate::units::show_counted(cores.into(), "core")
         );
         for member in members {
-            println!("  {}:{}  {} cores", member.host, member.port, member.cores);
+            println!("  {}  {} cores", member.address(), member.cores);
         }
         STAY
     }
