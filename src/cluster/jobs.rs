@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,8 @@ pub struct JobRecord {
 pub(super) struct Jobs {
     folder: PathBuf,
     records: Mutex<BTreeMap<u64, JobRecord>>,
+    /// Held from reading a record until its change is kept: one change at a time.
+    changing: Mutex<()>,
     /// Someone submitted or cancelled a job.
     changed: Notify,
 }
@@ -125,10 +127,11 @@ impl Jobs {
             }
             records.insert(record.id, record);
         }
-        Ok(Jobs { folder, records: Mutex::new(records), changed: Notify::new() })
+        let records = Mutex::new(records);
+        Ok(Jobs { folder, records, changing: Mutex::default(), changed: Notify::new() })
     }
 
-    fn records(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, JobRecord>> {
+    fn records(&self) -> MutexGuard<'_, BTreeMap<u64, JobRecord>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,7 +156,12 @@ impl Jobs {
         Ok(())
     }
 
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn submit(&self, submission: Submission) -> Result<u64> {
+        let _one = self.change();
         let id = self.records().last_key_value().map_or(1, |(last, _)| last + 1);
         self.forget_oldest();
         self.keep(JobRecord {
@@ -195,6 +203,7 @@ impl Jobs {
     }
 
     pub(super) fn cancel(&self, id: u64) -> Result<()> {
+        let _one = self.change();
         let record = self.get(id)?;
         if !record.state.has_ended() {
             let (state, ended) = (JobState::Cancelled, Some(now()));
@@ -237,10 +246,22 @@ impl Jobs {
         }
     }
 
+    /// Keeps a record unless its job was cancelled meanwhile; whether it was not.
+    fn keep_unless_cancelled(&self, record: JobRecord) -> Result<bool> {
+        let _one = self.change();
+        let is_wanted = self.get(record.id)?.state != JobState::Cancelled;
+        if is_wanted {
+            self.keep(record)?;
+        }
+        Ok(is_wanted)
+    }
+
     async fn run(&self, record: JobRecord, scheduler: &str, allowed: &[PathBuf]) -> Result<()> {
         let attempt_count = record.attempt_count + 1;
         let record = JobRecord { state: JobState::Running, attempt_count, ..record };
-        self.keep(record.clone())?;
+        if !self.keep_unless_cancelled(record.clone())? {
+            return Ok(());
+        }
         let (code, said) = match self.attempt(&record, scheduler, allowed).await {
             Ok(Some(ended)) => ended,
             // It was cancelled, which is written down already.
@@ -258,11 +279,7 @@ impl Jobs {
             tokio::time::sleep(RETRY_PAUSE * attempt_count).await;
         }
         let ended = state.has_ended().then(now);
-        // Someone may have stopped it meanwhile.
-        match self.get(record.id)?.state {
-            JobState::Cancelled => Ok(()),
-            _ => self.keep(JobRecord { state, said, ended, ..record }),
-        }
+        self.keep_unless_cancelled(JobRecord { state, said, ended, ..record }).map(drop)
     }
 
     /// Runs a job once; its exit code and what it said, or None if it was cancelled.
@@ -337,6 +354,22 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_come_at_once_get_numbers_of_their_own() {
+        let dir = tempfile::tempdir().expect("dir");
+        let jobs = Jobs::open(dir.path()).expect("jobs");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        jobs.submit(submission()).expect("kept");
+                    }
+                });
+            }
+        });
+        assert_eq!(jobs.list().len(), 40);
+    }
+
+    #[test]
     fn jobs_outlive_their_scheduler_and_numbers_are_given_once() {
         let dir = tempfile::tempdir().expect("dir");
         let jobs = Jobs::open(dir.path()).expect("jobs");
@@ -350,6 +383,10 @@ mod tests {
         let states: Vec<_> = jobs.list().iter().map(|record| record.state).collect();
         assert_eq!(states, [JobState::Queued, JobState::Cancelled]);
         assert_eq!(jobs.submit(submission()).expect("kept"), 3);
+        let cancelled = jobs.get(2).expect("there");
+        let late = JobRecord { state: JobState::Running, ..cancelled.clone() };
+        assert!(!jobs.keep_unless_cancelled(late).expect("there"));
+        assert_eq!(jobs.get(2).expect("there"), cancelled);
         assert!(jobs.get(4).is_err());
         assert!(jobs.piece(1, 0).is_err());
     }
