@@ -19,6 +19,7 @@ pub mod error;
 pub mod exec;
 pub mod formats;
 pub mod notes;
+pub mod objects;
 pub mod output;
 pub mod plan;
 pub mod roots;

@@ -13,7 +13,14 @@ use crate::error::{Error, Place, Result};
 
 /// The folders that may be touched; all, if none was named.
 #[derive(Debug, Clone, Default)]
-pub struct Roots(Option<Arc<[Root]>>);
+pub struct Roots(Option<Arc<Allowed>>);
+
+#[derive(Debug, Default)]
+struct Allowed {
+    folders: Vec<Root>,
+    /// Folders in object stores.
+    urls: Vec<String>,
+}
 
 #[derive(Debug)]
 struct Root {
@@ -27,13 +34,19 @@ struct Root {
 }
 
 impl Roots {
-    /// These folders and what lies in them.
+    /// These folders, on disk or in object stores (`s3://bucket/folder`), and what lies in them.
     ///
     /// # Errors
     /// When one is no folder, or the system cannot confine.
     pub fn new(folders: &[PathBuf]) -> Result<Self> {
-        let roots: Result<Vec<Root>> = folders.iter().map(|folder| Root::new(folder)).collect();
-        Ok(Roots(Some(roots?.into())))
+        let mut allowed = Allowed::default();
+        for folder in folders {
+            match folder.to_str().filter(|folder| folder.contains("://")) {
+                Some(url) => allowed.urls.push(url.trim_end_matches('/').to_string()),
+                None => allowed.folders.push(Root::new(folder)?),
+            }
+        }
+        Ok(Roots(Some(allowed.into())))
     }
 
     /// Whether only some folders may be touched.
@@ -46,14 +59,30 @@ impl Roots {
     /// # Errors
     /// When the path lies outside, whether or not anything is there.
     pub fn check(&self, path: &Path) -> Result<()> {
-        if self.holds(path) { Ok(()) } else { Err(self.outside(path)) }
+        if self.holds(path) { Ok(()) } else { Err(self.outside(&path.display().to_string())) }
+    }
+
+    /// Refuses a URL outside the roots.
+    ///
+    /// # Errors
+    /// When it does not begin with one of them.
+    pub fn check_url(&self, url: &str) -> Result<()> {
+        let Some(allowed) = &self.0 else { return Ok(()) };
+        let lies_in = |root: &String| {
+            url.strip_prefix(root.as_str())
+                .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        // No store follows `..`, but a server of the web may.
+        let is_plain = !url.split('/').any(|part| matches!(part, "." | ".."));
+        let holds = is_plain && allowed.urls.iter().any(lies_in);
+        if holds { Ok(()) } else { Err(self.outside(url)) }
     }
 
     /// Whether a path lies in one of the roots.
     pub fn holds(&self, path: &Path) -> bool {
-        let Some(roots) = &self.0 else { return true };
+        let Some(allowed) = &self.0 else { return true };
         without_links(path)
-            .is_some_and(|path| roots.iter().any(|root| path.starts_with(&root.path)))
+            .is_some_and(|path| allowed.folders.iter().any(|root| path.starts_with(&root.path)))
     }
 
     /// Opens a file for reading.
@@ -61,9 +90,12 @@ impl Roots {
     /// # Errors
     /// As [`File::open`]; permission is denied outside the roots.
     pub fn open(&self, path: &Path) -> io::Result<File> {
-        let Some(roots) = &self.0 else { return File::open(path) };
+        let Some(allowed) = &self.0 else { return File::open(path) };
         let path = std::fs::canonicalize(path)?;
-        let found = roots.iter().find_map(|root| Some((root, path.strip_prefix(&root.path).ok()?)));
+        let found = allowed
+            .folders
+            .iter()
+            .find_map(|root| Some((root, path.strip_prefix(&root.path).ok()?)));
         let Some((root, inner)) = found else {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -73,11 +105,16 @@ impl Roots {
         root.open(inner)
     }
 
-    fn outside(&self, path: &Path) -> Error {
-        let names = self.0.iter().flat_map(|roots| roots.iter());
-        let names: Vec<_> = names.map(|root| root.name.as_str()).collect();
-        Error::usage(format!("{} lies outside the allowed folders", path.display()))
-            .at(Place::file(path.display().to_string()))
+    fn outside(&self, location: &str) -> Error {
+        let allowed = self.0.iter();
+        let names: Vec<_> = allowed
+            .flat_map(|allowed| {
+                let folders = allowed.folders.iter().map(|root| root.name.as_str());
+                folders.chain(allowed.urls.iter().map(String::as_str))
+            })
+            .collect();
+        Error::usage(format!("{location} lies outside the allowed folders"))
+            .at(Place::file(location))
             .hint(format!("allowed: {}", names.join(", ")))
     }
 }

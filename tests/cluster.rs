@@ -50,7 +50,10 @@ pub(crate) fn address() -> &'static str {
                     cores: 2,
                     memory_bytes: Some(2 << 30),
                     work_dir: folder.path().into(),
-                    roots: Default::default(),
+                    places: swath::dataset::location::Places {
+                        objects: super::objects::objects(),
+                        ..Default::default()
+                    },
                 };
                 let started = move |_| sender.send(()).expect("someone waits");
                 runtime.block_on(run_executor(options, started)).expect("it runs");

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the house from the ground up; a module uses only rooms below its own.
 const LAYERS: [&[&str]; 10] = [
-    &["error", "notes", "roots", "sql_type", "store", "units"],
+    &["error", "notes", "objects", "roots", "sql_type", "store", "units"],
     &["formats", "output"],
     &["dataset"],
     &["exec"],

@@ -12,6 +12,8 @@ mod docs;
 mod layers;
 /// The library as other programs use it.
 mod library;
+/// Files in object stores, over their real protocol.
+mod objects;
 /// Files as other programs wrote and read them.
 mod oracle;
 /// Plans that are faster and give the same answers.

@@ -6,28 +6,58 @@ use swath::{Engine, EngineBuilder, Session};
 /// One setting under which every file must give the same answers.
 type Setting = (&'static str, fn(EngineBuilder) -> EngineBuilder);
 
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 7] = [
     ("defaults", |builder| builder),
     ("one thread", |builder| builder.threads(1)),
     ("16 tasks", |builder| builder.threads(16)),
     ("plain plans", |builder| builder.plain_plans(true)),
     ("7-row batches", |builder| builder.batch_rows(7).threads(3)),
     ("a cluster", |builder| builder.cluster(super::cluster::address()).expect("an address")),
+    (FROM_A_STORE, super::objects::with_store),
 ];
 
-struct Database(Session);
+/// The setting in which the files of statements lie in an object store.
+const FROM_A_STORE: &str = "files in a store";
+
+struct Database {
+    session: Session,
+    from_a_store: bool,
+}
+
+/// An error as people see it.
+#[derive(Debug)]
+struct Failed(String);
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failed {}
 
 impl DB for Database {
-    type Error = swath::Error;
+    type Error = Failed;
     type ColumnType = DefaultColumnType;
 
-    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, swath::Error> {
-        let answer = self.0.query(sql)?;
+    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failed> {
+        const HERE: &str = "'testdata/";
+        const THERE: &str = "s3://test/";
+        let writes = sql.contains("COPY") || sql.contains("INSERT");
+        let from_a_store = self.from_a_store && !writes;
+        let answer = match from_a_store {
+            true => self.session.query(&sql.replace(HERE, &format!("'{THERE}testdata/"))),
+            false => self.session.query(sql),
+        };
+        let as_here = |text: String| if from_a_store { text.replace(THERE, "") } else { text };
+        let answer = answer.map_err(|error| Failed(as_here(error.to_string())))?;
         if answer.kind() == swath::AnswerKind::Done {
             return Ok(DBOutput::StatementComplete(0));
         }
         let types = vec![DefaultColumnType::Any; answer.schema().fields().len()];
-        Ok(DBOutput::Rows { types, rows: rows(&answer) })
+        let rows = rows(&answer).into_iter();
+        let rows = rows.map(|row| row.into_iter().map(as_here).collect()).collect();
+        Ok(DBOutput::Rows { types, rows })
     }
 
     fn engine_name(&self) -> &str {
@@ -78,7 +108,7 @@ fn check(setting: usize) {
         let engine = set(Engine::builder()).build().expect("an engine");
         let mut runner = Runner::new(|| {
             let session = engine.session();
-            async move { Ok(Database(session)) }
+            async move { Ok(Database { session, from_a_store: name == FROM_A_STORE }) }
         });
         runner.with_column_validator(|_, _| true);
         if let Err(error) = runner.run_file(&file) {
@@ -116,4 +146,9 @@ fn small_batches() {
 #[test]
 fn on_a_cluster() {
     check(5);
+}
+
+#[test]
+fn from_a_store() {
+    check(6);
 }

@@ -13,8 +13,9 @@ use crate::cluster::{
     Cluster, ExecutorOptions, JobRecord, JobState, PORT_DEFAULT, Running, SchedulerOptions,
     Submission, run_executor, run_scheduler,
 };
+use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::limits::{SpillFolder, default_threads};
+use crate::exec::limits::{SpillFolder, default_memory_bytes, default_threads};
 use crate::roots::Roots;
 use crate::units::parse_bytes;
 
@@ -150,7 +151,7 @@ struct Limits {
     /// Tasks that an executor runs at once [default: all cores]
     #[arg(long, value_name = "COUNT")]
     cores: Option<usize>,
-    /// Memory of all its tasks together, as in 8GB [default: 70 % of the machine's]
+    /// Memory of all its tasks together, as in 8GB [default: 70 % of the machine's, or its share]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
     /// Folder for rows between stages [default: the system's]
@@ -281,9 +282,13 @@ fn serve(role: Role) -> Result<()> {
                     .map(|size| parse_bytes(size).map(|bytes| bytes as u64))
                     .transpose()?,
                 work_dir: folder.path().to_path_buf(),
-                roots: match limits.allowed_dirs.as_slice() {
-                    [] => Roots::default(),
-                    folders => Roots::new(folders)?,
+                places: Places {
+                    roots: match limits.allowed_dirs.as_slice() {
+                        [] => Roots::default(),
+                        folders => Roots::new(folders)?,
+                    },
+                    objects: super::stores::objects(),
+                    ..Places::default()
                 },
             };
             let started = |running: Running| say(&format!("executor {}", running.address));
@@ -454,13 +459,14 @@ fn up(
     let scheduler = Part::start(&arguments)?;
     let address = scheduler.line.trim_start_matches("scheduler ").to_string();
     let share = limits.cores.unwrap_or(default_threads().div_ceil(executor_count.max(1)));
+    // All of them are on one machine.
+    let own_memory = default_memory_bytes() / executor_count.max(1);
+    let memory = limits.memory.clone().unwrap_or_else(|| own_memory.to_string());
     let mut executors = Vec::new();
     for number in 1..=executor_count {
         let mut arguments = words(&["executor", "--scheduler", &address]);
         arguments.extend(words(&["--name", &number.to_string(), "--cores", &share.to_string()]));
-        if let Some(memory) = &limits.memory {
-            arguments.extend(words(&["--memory", memory]));
-        }
+        arguments.extend(words(&["--memory", &memory]));
         for (flag, folders) in [
             ("--work-dir", limits.work_dir.as_slice()),
             ("--allow-dir", limits.allowed_dirs.as_slice()),

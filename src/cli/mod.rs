@@ -7,6 +7,7 @@ mod args;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod one_shot;
+mod stores;
 mod verbs;
 
 use std::io::{IsTerminal, Write};
@@ -123,7 +124,7 @@ fn about_cache(what: &str) -> Result<()> {
 
 /// The engine with the limits that the flags give.
 fn engine(args: &Args, sql_from_stdin: bool) -> Result<Engine> {
-    let mut builder = Engine::builder();
+    let mut builder = Engine::builder().objects(stores::objects());
     if let Some(memory) = &args.memory {
         builder = builder.memory(memory)?;
     }

@@ -20,28 +20,28 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder,
 use datafusion::prelude::SessionConfig;
 
 use super::scan::{self, Layouts};
+use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind};
 use crate::formats::parquet::InFlight;
 use crate::notes::{Notes, Record};
 use crate::plan::rules::early_filters::EarlyFilters;
 use crate::plan::rules::ordered_conditions::OrderedConditions;
-use crate::roots::Roots;
 
 /// The machine that tasks run on.
 #[derive(Debug)]
 pub(super) struct Host {
     /// What errors call it.
     pub(super) name: String,
-    /// The folders that tasks may read.
-    pub(super) roots: Roots,
+    /// Where the files of tasks lie.
+    pub(super) places: Places,
     pub(super) layouts: Layouts,
     /// Tasks that run now, by job.
     pub(super) running: Mutex<HashMap<String, usize>>,
 }
 
 impl Host {
-    pub(super) fn new(name: String, roots: Roots) -> Self {
-        Host { name, roots, layouts: Layouts::default(), running: Mutex::default() }
+    pub(super) fn new(name: String, places: Places) -> Self {
+        Host { name, places, layouts: Layouts::default(), running: Mutex::default() }
     }
 
     /// How many tasks of a job, or of all, run here.

@@ -34,10 +34,11 @@ use super::jobs::Jobs;
 use super::scan::Seen;
 use super::service::{Answer, Member, Question, Service, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, audit, functions};
+use crate::dataset::location::Places;
+use crate::dataset::{REQUESTS_MAX, in_parallel};
 use crate::error::{Error, Result};
 use crate::exec::limits::default_memory_bytes;
 use crate::notes::Record;
-use crate::roots::Roots;
 
 /// How often executors say that they are there, and how long they may be silent.
 const HEARTBEAT_SECONDS: u64 = 2;
@@ -278,8 +279,8 @@ pub struct ExecutorOptions {
     pub memory_bytes: Option<u64>,
     /// Where rows lie between stages.
     pub work_dir: PathBuf,
-    /// The folders that tasks may read.
-    pub roots: Roots,
+    /// The folders that tasks may read, and the object stores.
+    pub places: Places,
 }
 
 /// Runs an executor until the process is told to stop; `started` hears where it gives out data.
@@ -302,7 +303,7 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
     let external_host = advertised(options.advertise.as_deref(), options.listen)?;
     let default_name = || format!("{external_host}:{data_port}");
     let name = options.name.unwrap_or_else(default_name);
-    let host = Arc::new(Host::new(name, options.roots));
+    let host = Arc::new(Host::new(name, options.places));
     let engine = TaskEngine { host: Arc::clone(&host), inner: DefaultExecutionEngine::new() };
     let flight = {
         let host = Arc::clone(&host);
@@ -370,15 +371,12 @@ async fn answer_of_executor(host: Arc<Host>, question: Question) -> Result<Answe
 
 /// What is wrong with the first file that is not as the client saw it, and how many there are.
 fn missing(host: &Host, files: &[Seen]) -> Option<(Error, u64)> {
-    let mut first = None;
-    let mut count = 0;
-    for file in files {
-        if let Err(error) = file.found(host) {
-            count += 1;
-            first.get_or_insert(error);
-        }
-    }
-    first.map(|error| (error, count))
+    let are_far = files.first().is_some_and(|file| file.is_object);
+    let thread_count = if are_far { REQUESTS_MAX } else { 1 };
+    let looked = in_parallel(files.len(), thread_count, |idx| files[idx].found(host).err());
+    let mut wrong = looked.into_iter().flatten().flatten();
+    let first = wrong.next()?;
+    Some((first, 1 + wrong.count() as u64))
 }
 
 /// The host that others reach a role by.

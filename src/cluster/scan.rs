@@ -47,6 +47,7 @@ use crate::formats::parquet::{InFlight, Readers};
 use crate::formats::source::{FilePlan, RowSource, SkippedRanges, reprojected, visit_exprs};
 use crate::formats::{FileLayout, Format, Found, Wanted, arrow_ipc, json, parquet};
 use crate::notes::Notes;
+use crate::objects::is_same_state;
 
 /// Layouts of files that are kept in mind; looking at them again is what it costs to forget.
 const LAYOUTS_MAX: usize = 10_000;
@@ -56,23 +57,28 @@ const LAYOUTS_MAX: usize = 10_000;
 pub(super) struct Seen {
     /// The name that the user knows it by.
     pub(super) name: String,
-    /// Its absolute path.
-    pub(super) path: String,
+    /// Its absolute path, or its URL.
+    pub(super) address: String,
     /// Its length in bytes.
     pub(super) len: u64,
     /// Its time of modification, in nanoseconds since 1970.
     pub(super) modified_ns: i128,
+    /// Whether it is an object in a store.
+    pub(super) is_object: bool,
+    /// What the store calls its state, if it says.
+    pub(super) tag: Option<String>,
 }
 
 impl Seen {
     /// A file that others may see as well; None for what can be read only here.
     fn of(file: &SourceFile) -> Option<Self> {
-        let path = std::path::absolute(file.path()?).ok()?;
         Some(Seen {
             name: file.name.clone(),
-            path: path.to_str()?.to_string(),
+            address: file.address()?,
             len: file.identity.len,
             modified_ns: file.identity.modified_ns,
+            is_object: file.as_object().is_some(),
+            tag: file.as_object().and_then(|object| object.tag()).map(str::to_string),
         })
     }
 
@@ -81,26 +87,56 @@ impl Seen {
     /// # Errors
     /// When it is missing, or is another one.
     pub(super) fn found(&self, host: &Host) -> crate::Result<SourceFile> {
-        let place = || Place::file(&self.name);
-        let metadata = std::fs::metadata(&self.path).map_err(|error| {
-            Error::data(format!("executor {} cannot see {}: {error}", host.name, self.path))
-                .at(place())
-                .hint("executors read the same paths as the client: share the folder with them")
-        })?;
-        let path = self.path.clone().into();
-        let file = SourceFile::within(host.roots.clone(), self.name.clone(), path, &metadata);
+        let file = match self.is_object {
+            true => self.found_object(host)?,
+            false => self.found_local(host)?,
+        };
+        let (then_ns, now_ns) = (self.modified_ns, file.identity.modified_ns);
+        let is_same = match file.as_object() {
+            Some(object) => {
+                let seconds = |ns: i128| (ns / 1_000_000_000) as i64;
+                let then = (self.tag.as_deref(), seconds(then_ns));
+                is_same_state(then, (object.tag(), seconds(now_ns)))
+            }
+            None => then_ns == now_ns,
+        };
         let other = if file.identity.len != self.len {
             format!("{} bytes there, {} bytes here", file.identity.len, self.len)
-        } else if file.identity.modified_ns != self.modified_ns {
+        } else if !is_same {
             "it was modified at another time".to_string()
         } else {
             return Ok(file);
         };
-        let message = format!("executor {} sees another file {}: {other}", host.name, self.path);
-        Err(Error::data(message)
-            .at(place())
-            .hint("copies must be equal, also in their time of modification (cp -p, rsync -t)")
-            .passing())
+        let message = format!("executor {} sees another file {}: {other}", host.name, self.address);
+        let error = Error::data(message).at(Place::file(&self.name)).passing();
+        Err(error.hint(match self.is_object {
+            true => "run the statement again once the object is complete",
+            false => "copies must be equal, also in their time of modification (cp -p, rsync -t)",
+        }))
+    }
+
+    fn found_local(&self, host: &Host) -> crate::Result<SourceFile> {
+        let metadata = std::fs::metadata(&self.address).map_err(|error| {
+            Error::data(format!("executor {} cannot see {}: {error}", host.name, self.address))
+                .at(Place::file(&self.name))
+                .hint("executors read the same paths as the client: share the folder with them")
+        })?;
+        let path = self.address.clone().into();
+        Ok(SourceFile::within(host.places.roots.clone(), self.name.clone(), path, &metadata))
+    }
+
+    fn found_object(&self, host: &Host) -> crate::Result<SourceFile> {
+        host.places.roots.check_url(&self.address)?;
+        let cannot_see = |why: &str| {
+            Error::data(format!("executor {} cannot see {}: {why}", host.name, self.address))
+                .at(Place::file(&self.name))
+        };
+        match host.places.objects.find(&self.address) {
+            Ok(Some(object)) => Ok(SourceFile::object(object)),
+            Ok(None) => Err(cannot_see("there is no such object")),
+            Err(error) => Err(cannot_see(error.message())
+                .hint("executors have credentials of their own: set their environment as here")),
+        }
     }
 }
 
@@ -287,13 +323,15 @@ pub(super) fn files_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Seen> {
         if let Some((config, _)) = described(node) {
             let all = config.file_groups.iter().flat_map(FileGroup::files);
             for sent in all.filter_map(|file| file.extension::<Sent>()) {
-                files.entry(sent.file.seen.path.clone()).or_insert_with(|| sent.file.seen.clone());
+                files
+                    .entry(sent.file.seen.address.clone())
+                    .or_insert_with(|| sent.file.seen.clone());
             }
         }
         Ok(TreeNodeRecursion::Continue)
     });
     let mut files: Vec<Seen> = files.into_values().collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.sort_by(|a, b| a.address.cmp(&b.address));
     files
 }
 
@@ -637,7 +675,7 @@ impl FileSource for SentSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roots::Roots;
+    use crate::dataset::location::Places;
 
     #[test]
     fn an_executor_says_which_file_it_misses_and_which_is_another() {
@@ -646,7 +684,7 @@ mod tests {
         std::fs::write(&path, "x\n1\n").expect("written");
         let metadata = std::fs::metadata(&path).expect("metadata");
         let seen = Seen::of(&SourceFile::local("a.csv", path.clone(), &metadata)).expect("a file");
-        let host = Host::new("7".into(), Roots::default());
+        let host = Host::new("7".into(), Places::default());
         assert!(seen.found(&host).is_ok());
         let other = Seen { modified_ns: seen.modified_ns + 1, ..seen.clone() };
         let error = other.found(&host).expect_err("another time").to_string();

@@ -228,7 +228,7 @@ impl Job<'_> {
             Some(format) => format,
             None => Format::of_path(path)?,
         };
-        let file = OutputFile::create(path)?;
+        let file = OutputFile::create(path, self.session.objects())?;
         let schema = std::sync::Arc::clone(answer.schema());
         let table = self.whole_table();
         let fail = |error: io::Error| Failure::Error(Error::cannot_write(path, &error));
@@ -251,7 +251,7 @@ impl Job<'_> {
             answer.batches().iter().for_each(|batch| kept.borrow_mut().push(batch));
         }
         let chart = Chart::of(answer.schema(), answer.batches(), &Request::default())?;
-        chart.write(picture, path)?;
+        chart.write(picture, path, self.session.objects())?;
         Ok(answer.row_count() as u64)
     }
 

@@ -8,6 +8,8 @@
 //! is an error that names the nearest thing that exists. Where swath itself writes into a folder
 //! meanwhile, the files are those before or after its commit.
 
+mod remote;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::error::{Error, Place, Result, nearest};
 use crate::formats::file::{Identity, SourceFile, StreamSource};
+use crate::objects::{self, Objects};
 use crate::output::commit::State;
 use crate::roots::Roots;
 
@@ -40,6 +43,21 @@ pub struct Listing {
 }
 
 impl Listing {
+    fn add(&mut self, file: SourceFile) -> Result<()> {
+        if self.files.len() >= FILES_MAX {
+            return Err(Error::new(
+                crate::error::ErrorKind::Limit,
+                format!("the location holds more than {FILES_MAX} files"),
+            ));
+        }
+        self.files.push(Arc::new(file));
+        Ok(())
+    }
+
+    fn skip(&mut self, reason: &'static str) {
+        *self.skipped.entry(reason).or_default() += 1;
+    }
+
     fn glob(&mut self, component: &str) -> Result<GlobMatcher, globset::Error> {
         if let Some(known) = self.globs.get(component) {
             return Ok(known.clone());
@@ -114,6 +132,8 @@ pub struct Places {
     pub stdin: Option<Arc<StreamSource>>,
     /// Where locations may lie.
     pub roots: Roots,
+    /// What URLs stand for.
+    pub objects: Objects,
 }
 
 /// Lists the files of one or more locations.
@@ -257,9 +277,8 @@ pub fn resolve(text: &str, places: &Places) -> Result<String> {
         let path = rest.strip_prefix("localhost").unwrap_or(rest);
         return Ok(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned());
     }
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Err(Error::sql(format!("{scheme}:// locations are not supported yet"))
-            .hint("copy the files to a local folder first"));
+    if objects::is_url(text) {
+        return Err(Error::sql("only a path on this machine can stand here").at(Place::file(text)));
     }
     match (text.strip_prefix('~'), &places.home) {
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
@@ -270,6 +289,9 @@ pub fn resolve(text: &str, places: &Places) -> Result<String> {
 }
 
 fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result<()> {
+    if objects::is_url(pattern) {
+        return remote::walk(pattern, places, listing);
+    }
     let path = resolve(pattern, places)?;
     let components: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let plain_count = components.iter().take_while(|component| !has_glob(component)).count();
@@ -341,7 +363,7 @@ fn follow(
                 let next = at.join(&name);
                 if !glob.is_match(&name) || (rest.is_empty() && hidden) {
                     if hidden && glob.is_match(&name) {
-                        *listing.skipped.entry("hidden").or_default() += 1;
+                        listing.skip("hidden");
                     }
                     continue;
                 }
@@ -374,7 +396,7 @@ fn follow(
 fn leads_out(at: &Path, listing: &mut Listing) -> bool {
     let leads_out = !listing.roots.holds(at);
     if leads_out {
-        *listing.skipped.entry("a link out of the allowed folders").or_default() += 1;
+        listing.skip("a link out of the allowed folders");
     }
     leads_out
 }
@@ -386,7 +408,7 @@ fn enter(at: &Path, ancestors: &mut Vec<Identity>, listing: &mut Listing) -> Res
         .map_err(|error| Error::io("read directory", &at.display().to_string(), &error))?;
     let identity = Identity::of(&metadata);
     if identity.inode != (0, 0) && ancestors.iter().any(|known| known.inode == identity.inode) {
-        *listing.skipped.entry("a link to a folder above it").or_default() += 1;
+        listing.skip("a link to a folder above it");
         return Ok(None);
     }
     ancestors.push(identity);
@@ -403,7 +425,7 @@ fn entries(at: &Path, listing: &mut Listing) -> Result<Vec<String>> {
     for entry in fs::read_dir(path).map_err(fail)? {
         match entry.map_err(fail)?.file_name().into_string() {
             Ok(name) => names.push(name),
-            Err(_) => *listing.skipped.entry("a name that is not UTF-8").or_default() += 1,
+            Err(_) => listing.skip("a name that is not UTF-8"),
         }
     }
     names.sort();
@@ -432,7 +454,7 @@ fn walk_entry(
         Err(error)
             if named == Named::ByDirectory && error.kind() == std::io::ErrorKind::NotFound =>
         {
-            *listing.skipped.entry("a link to nothing").or_default() += 1;
+            listing.skip("a link to nothing");
             return Ok(());
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -442,7 +464,7 @@ fn walk_entry(
         let Some(()) = enter(at, ancestors, listing)? else { return Ok(()) };
         for entry in entries(at, listing)? {
             if is_hidden(&entry) || entry.ends_with(".crc") {
-                *listing.skipped.entry("hidden").or_default() += 1;
+                listing.skip("hidden");
                 continue;
             }
             walk_entry(&at.join(&entry), Named::ByDirectory, ancestors, listing)?;
@@ -451,31 +473,24 @@ fn walk_entry(
         return Ok(());
     }
     if metadata.is_file() && metadata.len() == 0 {
-        *listing.skipped.entry("empty").or_default() += 1;
+        listing.skip("empty");
         return Ok(());
     }
     if !metadata.is_file() {
         return special_file(at, name, named, listing);
     }
     if named == Named::ByDirectory && !is_data_name(&name) {
-        *listing.skipped.entry("not data by its name").or_default() += 1;
+        listing.skip("not data by its name");
         return Ok(());
     }
-    if listing.files.len() >= FILES_MAX {
-        return Err(Error::new(
-            crate::error::ErrorKind::Limit,
-            format!("the location holds more than {FILES_MAX} files"),
-        ));
-    }
     let roots = listing.roots.clone();
-    listing.files.push(Arc::new(SourceFile::within(roots, name, at.to_path_buf(), &metadata)));
-    Ok(())
+    listing.add(SourceFile::within(roots, name, at.to_path_buf(), &metadata))
 }
 
 /// A pipe or a device that the user named is read as a stream.
 fn special_file(at: &Path, name: String, named: Named, listing: &mut Listing) -> Result<()> {
     if named == Named::ByDirectory {
-        *listing.skipped.entry("a pipe or device").or_default() += 1;
+        listing.skip("a pipe or device");
         return Ok(());
     }
     let file = listing.roots.open(at).map_err(|error| Error::io("open", &name, &error))?;
@@ -507,15 +522,19 @@ fn is_data_name(name: &str) -> bool {
 
 /// The error for a location without files, with the nearest thing that exists.
 fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
-    let place = Place::file(location);
+    let name = objects::shown(location);
+    let place = Place::file(&name);
     if skipped > 0 {
         return Error::data(format!(
-            "no data files in {location:?}: {} left out (hidden, empty or not data)",
+            "no data files in {name:?}: {} left out (hidden, empty or not data)",
             crate::units::show_counted(skipped, "entry").replace("entrys", "entries")
         ))
         .at(place);
     }
-    let error = Error::data(format!("no file matches {location:?}")).at(place);
+    let error = Error::data(format!("no file matches {name:?}")).at(place);
+    if objects::is_url(location) {
+        return remote::with_nearest(error, location, places);
+    }
     let Ok(path) = resolve(location, places) else { return error };
     if places.roots.is_confined() {
         return error;
@@ -532,26 +551,23 @@ fn nothing_matched(location: &str, places: &Places, skipped: u64) -> Error {
         let names = entries(&reached, &mut ignored).unwrap_or_default();
         let shown = reached.display().to_string();
         let shown = shown.strip_prefix("./").unwrap_or(&shown);
-        let visible = names.iter().filter(|name| !is_hidden(name)).map(String::as_str);
-        return match nearest(component, visible) {
-            Some(name) if !has_glob(component) => {
-                let found = if shown == "." { name.to_string() } else { format!("{shown}/{name}") };
-                error.hint(format!("did you mean '{found}'?"))
-            }
-            _ if names.is_empty() => error.hint(format!("{shown:?} is empty")),
-            _ => error.hint(format!(
-                "{shown:?} exists and holds {}",
-                names
-                    .iter()
-                    .filter(|name| !is_hidden(name))
-                    .take(3)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )),
-        };
+        return error.hint(nearest_of(component, shown, &names));
     }
     error
+}
+
+/// What stands in a folder instead of a component that does not.
+fn nearest_of(component: &str, folder: &str, names: &[String]) -> String {
+    let visible = || names.iter().filter(|name| !is_hidden(name)).map(String::as_str);
+    match nearest(component, visible()) {
+        Some(name) if !has_glob(component) && folder == "." => format!("did you mean '{name}'?"),
+        Some(name) if !has_glob(component) => format!("did you mean '{folder}/{name}'?"),
+        _ if names.is_empty() => format!("{folder:?} is empty"),
+        _ => {
+            let some: Vec<_> = visible().take(3).collect();
+            format!("{folder:?} exists and holds {}", some.join(", "))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ use crate::notes::{Counts, NoteKind, Notes};
 const DEEP_FILES_MAX: usize = 24;
 /// Files up to this size are compared byte by byte when they look alike.
 const COMPARED_LEN_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// How many objects are looked at at once.
+pub(crate) const REQUESTS_MAX: usize = 32;
 /// Smaller files are read faster than what is known of them.
 const REMEMBERED_LEN_MIN_BYTES: u64 = 256 * 1024;
 
@@ -283,44 +285,51 @@ fn look_at_all(
     known: &Layouts<'_>,
     thread_count: usize,
 ) -> Vec<Result<Arc<FileLayout>>> {
+    let is_far = files.first().is_some_and(|file| file.as_object().is_some());
+    let thread_count = match is_far {
+        // Threads wait there, and do not work.
+        true => REQUESTS_MAX,
+        false => thread_count.min(files.len() / 16),
+    };
     let look = |idx: usize| known.of(&files[idx], depth_of(idx, files.len()));
-    let thread_count = thread_count.min(files.len() / 16).max(1);
-    if thread_count == 1 {
-        return (0..files.len()).map(look).collect();
-    }
+    let died = |idx: usize| {
+        Error::data("the file makes no sense to its reader")
+            .at(crate::error::Place::file(&files[idx].name))
+    };
+    let looked = in_parallel(files.len(), thread_count, look);
+    looked
+        .into_iter()
+        .enumerate()
+        .map(|(idx, layout)| layout.unwrap_or_else(|| Err(died(idx))))
+        .collect()
+}
+
+/// Does work for each of `count` things on some threads, in no order; None where it panicked.
+pub(crate) fn in_parallel<T: Send>(
+    count: usize,
+    thread_count: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<Option<T>> {
     let next = AtomicUsize::new(0);
-    let mut layouts: Vec<(usize, Result<Arc<FileLayout>>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..thread_count)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut own = Vec::new();
-                    loop {
-                        let idx = next.fetch_add(1, Ordering::Relaxed);
-                        if idx >= files.len() {
-                            return own;
-                        }
-                        own.push((idx, look(idx)));
-                    }
-                })
-            })
-            .collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
-    });
-    layouts.sort_by_key(|(idx, _)| *idx);
-    if layouts.len() < files.len() {
-        // A worker died in a decoder: find out where, one file at a time.
-        return (0..files.len())
-            .map(|idx| {
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(idx))).unwrap_or_else(
-                    |_| {
-                        Err(Error::data("the file makes no sense to its reader")
-                            .at(crate::error::Place::file(&files[idx].name)))
-                    },
-                )
-            })
-            .collect();
-    }
-    layouts.into_iter().map(|(_, layout)| layout).collect()
+    let one = |idx| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(idx))).ok();
+    let some = || {
+        let mut own = Vec::new();
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                idx if idx < count => own.push((idx, one(idx))),
+                _ => return own,
+            }
+        }
+    };
+    let mut done: Vec<(usize, Option<T>)> = match thread_count.min(count) {
+        0 | 1 => some(),
+        thread_count => std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..thread_count).map(|_| scope.spawn(some)).collect();
+            workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+        }),
+    };
+    done.sort_by_key(|(idx, _)| *idx);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Says which files of one location have the same content: their rows count twice.
@@ -344,9 +353,16 @@ fn report_duplicates(
         let mut seen: HashMap<u32, Vec<&Arc<SourceFile>>> = HashMap::new();
         for &idx in alike {
             let file = &files[idx];
-            let print = known.fingerprint(file).or_else(|| fingerprint(file).ok());
+            let print = match file.as_object() {
+                // A store tells without being read.
+                Some(object) => object.content_print(),
+                None => {
+                    let print = known.fingerprint(file).or_else(|| fingerprint(file).ok());
+                    fingerprints[idx] = print;
+                    print
+                }
+            };
             let Some(print) = print else { continue };
-            fingerprints[idx] = Some(print);
             let earlier = seen.entry(print).or_default();
             if let Some(twin) = earlier.iter().find(|twin| same_content(twin, file)) {
                 pairs.push((&twin.name, &file.name));
@@ -387,7 +403,7 @@ fn fingerprint(file: &Arc<SourceFile>) -> Result<u32> {
 fn same_content(a: &Arc<SourceFile>, b: &Arc<SourceFile>) -> bool {
     const BLOCK_LEN_BYTES: u64 = 1 << 20;
     let len = a.identity.len;
-    if len > COMPARED_LEN_MAX_BYTES {
+    if len > COMPARED_LEN_MAX_BYTES || a.as_object().is_some() {
         return a.identity.inode == b.identity.inode && a.identity.inode != (0, 0);
     }
     let (Ok(left), Ok(right)) = (a.open(), b.open()) else { return false };

@@ -56,6 +56,8 @@ use crate::notes::Counts;
 pub const FILENAME: &str = "filename";
 /// The column that `file_row_number => true` adds.
 pub const FILE_ROW_NUMBER: &str = "file_row_number";
+/// Tasks that read files of object stores at once, if there are several at all.
+const FAR_TASKS: usize = 16;
 /// Pieces for each task, about: enough to even out.
 const PIECES_FOR_TASK: u64 = 4;
 
@@ -700,11 +702,16 @@ impl TableProvider for DatasetTable {
                 return Err(DataFusionError::from(error.clone()));
             }
         }
+        let are_far = files.iter().any(|file| file.source.as_object().is_some());
+        let task_count = match state.config().target_partitions() {
+            // Who waits for a store leaves the core to others.
+            count @ 2.. if are_far => count.max(FAR_TASKS),
+            count => count,
+        };
         let (parquet, rows): (Vec<&DatasetFile>, Vec<&DatasetFile>) =
             files.into_iter().partition(|file| {
                 file.layout.as_ref().is_ok_and(|layout| layout.format == Format::Parquet)
             });
-        let task_count = state.config().target_partitions();
         let mut scans = Vec::new();
         if !parquet.is_empty() {
             scans.push(self.parquet_scan(&parquet, projection, limit, task_count)?);

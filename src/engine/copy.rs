@@ -19,6 +19,7 @@ use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Format as FileFormat;
 use crate::notes::{NoteKind, Notes};
+use crate::objects::{self, Objects};
 use crate::output::commit::IfExists;
 use crate::output::{
     Compression, FileOptions, FolderOptions, FolderWriter, Format, OutputFile, Written,
@@ -40,6 +41,8 @@ pub(super) struct Target {
     /// For many files.
     folder: Option<Folder>,
     returns_stats: bool,
+    /// Where it lies, if its path is a URL.
+    objects: Objects,
 }
 
 /// How rows go into a folder.
@@ -62,7 +65,12 @@ impl Target {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(&copy.target),
         };
-        places.roots.check(&path)?;
+        let is_object = objects::is_url(&copy.target);
+        if is_object {
+            places.roots.check_url(&copy.target)?;
+        } else {
+            places.roots.check(&path)?;
+        }
         let mut format = copy.stored_as.clone();
         let mut file = FileOptions::default();
         let mut options = FolderOptions::default();
@@ -148,8 +156,14 @@ impl Target {
             }
         };
         let keys = copy.partitioned_by.clone();
+        if is_folder && is_object {
+            return Err(Error::sql("an object store gets one object, not a folder of files")
+                .hint("name the object: COPY ... TO 's3://bucket/result.parquet'")
+                .hint("or write the folder to this machine, and copy it from there"));
+        }
         let folder = is_folder.then_some(Folder { options, keys, columns: None });
-        Ok((Target { path, format, file, folder, returns_stats }, query))
+        let objects = places.objects.clone();
+        Ok((Target { path, format, file, folder, returns_stats, objects }, query))
     }
 
     /// More rows for a dataset that is one folder.
@@ -181,7 +195,8 @@ impl Target {
         let columns = Some(fields.map(|field| field.as_ref().clone()).collect());
         let options = FolderOptions { if_exists: IfExists::Append, ..FolderOptions::default() };
         let folder = Some(Folder { options, keys, columns });
-        Ok(Target { path, format, file, folder, returns_stats: false })
+        let objects = Objects::default();
+        Ok(Target { path, format, file, folder, returns_stats: false, objects })
     }
 
     /// Whether rows get the columns of a folder.
@@ -320,7 +335,7 @@ impl Writer {
             let writer = FolderWriter::begin(&target.path, format, file, options, schema, keys)?;
             return Ok(writer.map(|writer| Writer::Folder(Box::new(writer))));
         }
-        let file = OutputFile::create(&target.path)?;
+        let file = OutputFile::create(&target.path, &target.objects)?;
         let fail = |error: io::Error| Error::cannot_write(&target.path, &error);
         let rows =
             format.file_writer(Box::new(file.handle()), schema, &target.file).map_err(fail)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use object_store::ObjectStore;
 use tokio::runtime::Runtime;
 
 use super::answer::{Answer, AnswerStream, Handle};
@@ -20,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::exec::limits::SpillFolder;
 use crate::formats::file::StreamSource;
+use crate::objects::Objects;
 use crate::roots::Roots;
 use crate::store::Store;
 
@@ -213,6 +215,30 @@ impl EngineBuilder {
     #[must_use]
     pub fn stdin(mut self, reader: impl std::io::Read + Send + 'static) -> Self {
         self.places.stdin = Some(Arc::new(StreamSource::new(Box::new(reader))));
+        self
+    }
+
+    /// Sets what object stores need to know, by the names of the variables that their own tools read:
+    /// `aws_region`, `aws_access_key_id`, `aws_endpoint_url`, `google_application_credentials`,
+    /// `azure_storage_account_name` and so on. The library never reads the environment. Values are
+    /// never shown, and never sent to a cluster: executors have their own.
+    #[must_use]
+    pub fn object_store_option(mut self, name: &str, value: &str) -> Self {
+        self.places.objects = self.places.objects.with(name, value);
+        self
+    }
+
+    /// All of the settings of object stores at once.
+    #[must_use]
+    pub(crate) fn objects(mut self, objects: Objects) -> Self {
+        self.places.objects = objects;
+        self
+    }
+
+    /// Gives the store of URLs that begin with `root`, as in `s3://bucket` or `memory://x`.
+    #[must_use]
+    pub fn object_store(self, root: &str, store: Arc<dyn ObjectStore>) -> Self {
+        self.places.objects.register(root, store);
         self
     }
 

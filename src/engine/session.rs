@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +41,7 @@ use crate::error::{Error, ErrorKind, Misfit, Place, Result, nearest};
 use crate::exec::progress::Elsewhere;
 use crate::formats::file::SourceFile;
 use crate::notes::{NoteKind, Notes};
+use crate::objects::Objects;
 use crate::plan;
 use crate::plan::bind::Source;
 use crate::plan::macros::Macros;
@@ -252,6 +253,11 @@ impl Session {
     }
 
     /// Where locations are looked up.
+    /// The object stores that its locations and results may lie in.
+    pub fn objects(&self) -> &Objects {
+        &self.places().objects
+    }
+
     pub(super) fn places(&self) -> &Places {
         &self.shared.engine.options.places
     }
@@ -389,9 +395,13 @@ impl Session {
     fn keep_misfit(&self, error: &Error, source: &Source, misfit: &Misfit) {
         let cache = self.shared.engine.options.cache.as_ref();
         let (Some(cache), Some(Place::File { path, .. })) = (cache, error.place()) else { return };
-        let path = Path::new(path);
-        if let Ok(metadata) = std::fs::metadata(path) {
-            let file = SourceFile::local(String::new(), path.to_path_buf(), &metadata);
+        let file = if crate::objects::is_url(path) {
+            self.places().objects.find(path).ok().flatten().map(SourceFile::object)
+        } else {
+            let local = |metadata| SourceFile::local(String::new(), path.into(), &metadata);
+            std::fs::metadata(path).map(local).ok()
+        };
+        if let Some(file) = file {
             let options = crate::dataset::options_key(&source.options);
             cache.keep_misfit(&file, &options, &misfit.column, &misfit.text);
         }

@@ -10,7 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
 use crate::error::{Error, Place, Result};
+use crate::objects::{Object, ObjectReader};
 use crate::roots::Roots;
 
 /// A file that changed so shortly before could change again within the clock's granularity.
@@ -19,7 +23,15 @@ const SETTLED_NS: i128 = 2_000_000_000;
 const CLOCK_NS: i128 = 50_000_000;
 /// Files up to this length are read once and kept until their statement ends.
 const SMALL_LEN_MAX_BYTES: u64 = 16 * 1024;
-/// All of them together are not longer than this.
+/// The same of objects: to ask for one again takes longer.
+const SMALL_OBJECT_LEN_MAX_BYTES: u64 = 256 * 1024;
+/// So much is kept of a longer object, since it is looked at more than once: what is sampled of text.
+const OBJECT_HEAD_LEN_BYTES: usize = 64 * 1024 + 1;
+/// A shorter read of an object is one of several close to one another.
+const LITTLE_LEN_MAX_BYTES: usize = 4 * 1024;
+/// What is asked for then.
+const WINDOW_LEN_BYTES: u64 = 256 * 1024;
+/// All small files together are not longer than this.
 const SMALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The bytes of small files that are held now.
@@ -32,7 +44,7 @@ pub struct Identity {
     pub len: u64,
     /// Modification time in nanoseconds since 1970.
     pub modified_ns: i128,
-    /// Device and inode, 0 where the system has none.
+    /// Device and inode, 0 where the system has none; of an object the number of its state.
     pub inode: (u64, u64),
 }
 
@@ -90,6 +102,7 @@ pub struct SourceFile {
 #[derive(Debug)]
 enum Bytes {
     Local(PathBuf, Roots),
+    Object(Arc<Object>),
     Stream(Arc<StreamSource>),
 }
 
@@ -115,6 +128,21 @@ impl SourceFile {
         }
     }
 
+    /// An object in a store.
+    pub fn object(object: Object) -> Self {
+        SourceFile {
+            name: object.name.clone(),
+            identity: Identity {
+                len: object.len_bytes(),
+                modified_ns: object.modified_ns(),
+                inode: object.state(),
+            },
+            bytes: Bytes::Object(Arc::new(object)),
+            changed_ns: 0,
+            small: OnceLock::new(),
+        }
+    }
+
     /// Bytes that can be read only once, such as standard input.
     pub fn stream(name: impl Into<String>, stream: Arc<StreamSource>) -> Self {
         SourceFile {
@@ -135,36 +163,62 @@ impl SourceFile {
     pub fn path(&self) -> Option<&Path> {
         match &self.bytes {
             Bytes::Local(path, _) => Some(path),
+            Bytes::Object(_) | Bytes::Stream(_) => None,
+        }
+    }
+
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Arc<Object>> {
+        match &self.bytes {
+            Bytes::Object(object) => Some(object),
+            Bytes::Local(..) | Bytes::Stream(_) => None,
+        }
+    }
+
+    /// What any process finds the file by: an absolute path, or a URL; None for a stream, and for
+    /// an address that may be secret.
+    pub fn address(&self) -> Option<String> {
+        match &self.bytes {
+            Bytes::Local(path, _) => Some(std::path::absolute(path).ok()?.to_str()?.to_string()),
+            Bytes::Object(object) => Some(object.url.clone()).filter(|url| *url == object.name),
             Bytes::Stream(_) => None,
         }
     }
 
-    /// Names this state of a local file, for what is kept of it; None for a stream.
+    /// Names this state of a file, for what is kept of it; None for a stream.
     pub fn state_key(&self) -> Option<String> {
-        let path = std::path::absolute(self.path()?).ok()?;
         let Identity { len, modified_ns, inode: (device, inode) } = self.identity;
-        let (path, changed_ns) = (path.to_str()?, self.changed_ns);
-        Some(format!("{path}\n{len} {modified_ns} {changed_ns} {device} {inode}"))
+        let (address, changed_ns) = (self.address()?, self.changed_ns);
+        Some(format!("{address}\n{len} {modified_ns} {changed_ns} {device} {inode}"))
     }
 
     /// Whether the file was left alone long enough for a change to show in its time of modification.
     pub fn is_settled(&self) -> bool {
+        if self.as_object().is_some_and(|object| object.has_tag()) {
+            return true;
+        }
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i128);
         now - self.identity.modified_ns > SETTLED_NS && now - self.changed_ns > CLOCK_NS
     }
 
-    /// Opens a local file and checks that it is still the one that was listed.
+    /// Opens a file and checks that it is still the one that was listed; of an object each read
+    /// does.
     ///
     /// # Errors
     /// When it is gone, cannot be opened, or changed.
     pub fn open(self: &Arc<Self>) -> Result<OpenFile> {
-        let Bytes::Local(path, roots) = &self.bytes else {
-            return Err(Error::data(format!("{} can only be read from front to back", self.name))
-                .hint("save it into a file first"));
+        let bytes = match &self.bytes {
+            Bytes::Local(path, roots) => OpenBytes::Local(
+                roots.open(path).map_err(|error| Error::io("open file", &self.name, &error))?,
+            ),
+            Bytes::Object(object) => OpenBytes::Object(Arc::clone(object), Mutex::default()),
+            Bytes::Stream(_) => {
+                let message = format!("{} can only be read from front to back", self.name);
+                return Err(Error::data(message).hint("save it into a file first"));
+            }
         };
-        let file = roots.open(path).map_err(|error| Error::io("open file", &self.name, &error))?;
-        let open = OpenFile { file, source: Arc::clone(self) };
+        let open = OpenFile { bytes, source: Arc::clone(self) };
         open.verify()?;
         Ok(open)
     }
@@ -178,7 +232,7 @@ impl SourceFile {
             Bytes::Stream(stream) => {
                 stream.head(len_max).map_err(|error| Error::io("read", &self.name, &error))
             }
-            Bytes::Local(..) => {
+            Bytes::Local(..) | Bytes::Object(_) => {
                 let len = len_max.min(usize::try_from(self.identity.len).unwrap_or(len_max));
                 let mut head = vec![0; len];
                 self.read_at(&mut head, 0)?;
@@ -202,13 +256,18 @@ impl SourceFile {
         Ok(())
     }
 
-    /// The whole file, if it is small: it is opened once, however often it is looked at.
+    /// The whole file, if it is small, and the head of an object: it is opened once, however often it
+    /// is looked at.
     fn small(self: &Arc<Self>) -> Result<Option<&[u8]>> {
         if let Some(small) = self.small.get() {
             return Ok(Some(&small.0));
         }
-        let len = self.identity.len as usize;
-        if self.identity.len > SMALL_LEN_MAX_BYTES || self.is_stream() || !Small::fits(len) {
+        let len = match &self.bytes {
+            _ if self.is_small() => self.identity.len as usize,
+            Bytes::Object(_) => OBJECT_HEAD_LEN_BYTES,
+            Bytes::Local(..) | Bytes::Stream(_) => return Ok(None),
+        };
+        if !Small::fits(len) {
             return Ok(None);
         }
         let mut small = Small(vec![0; len]);
@@ -219,21 +278,47 @@ impl SourceFile {
         Ok(Some(&self.small.get_or_init(|| small).0))
     }
 
+    fn is_small(&self) -> bool {
+        match &self.bytes {
+            Bytes::Local(..) => self.identity.len <= SMALL_LEN_MAX_BYTES,
+            Bytes::Object(_) => self.identity.len <= SMALL_OBJECT_LEN_MAX_BYTES,
+            Bytes::Stream(_) => false,
+        }
+    }
+
     /// Reads the bytes in `start..end` from front to back.
     ///
     /// # Errors
     /// When the file cannot be opened, or a stream was read before.
     pub fn read_range(self: &Arc<Self>, start: u64, end: u64) -> Result<Box<dyn Read + Send>> {
+        self.read_piece(start, end, end)
+    }
+
+    /// Reads the bytes in `start..end` from front to back; whoever reads stops soon after
+    /// `likely_end`.
+    ///
+    /// # Errors
+    /// As [`SourceFile::read_range`].
+    pub fn read_piece(
+        self: &Arc<Self>,
+        start: u64,
+        likely_end: u64,
+        end: u64,
+    ) -> Result<Box<dyn Read + Send>> {
         match &self.bytes {
             Bytes::Stream(stream) => stream.take().ok_or_else(|| {
                 Error::sql(format!("{} can be read only once in a statement", self.name))
                     .hint("save it into a file first")
             }),
+            _ if self.is_small() && self.small()?.is_some() => {
+                let file = Arc::clone(self);
+                Ok(Box::new(SmallReader { file, position: start, end }))
+            }
+            Bytes::Object(object) => {
+                let object = Arc::clone(object);
+                Ok(Box::new(ObjectReader::new(object, start, likely_end, end)))
+            }
             Bytes::Local(..) => {
-                if self.small()?.is_some() {
-                    let file = Arc::clone(self);
-                    return Ok(Box::new(SmallReader { file, position: start, end }));
-                }
                 let file = self.open()?;
                 Ok(Box::new(RangeReader { file, position: start, end }))
             }
@@ -249,25 +334,63 @@ impl SourceFile {
     }
 }
 
-/// A local file that is open for reading at any offset.
+/// A file that is open for reading at any offset.
 #[derive(Debug)]
 pub struct OpenFile {
-    file: File,
+    bytes: OpenBytes,
     source: Arc<SourceFile>,
 }
 
-impl OpenFile {
-    /// The file itself.
-    pub fn into_file(self) -> File {
-        self.file
+#[derive(Debug)]
+enum OpenBytes {
+    Local(File),
+    /// With what was read last, if only a little of it was wanted.
+    Object(Arc<Object>, Mutex<Window>),
+}
+
+/// Bytes of an object and where they begin.
+#[derive(Debug, Default)]
+struct Window {
+    start: u64,
+    bytes: bytes::Bytes,
+}
+
+impl Window {
+    fn holds(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(at..at.checked_add(len)?)
     }
 
+    fn read(&mut self, object: &Arc<Object>, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let len = buffer.len();
+        if self.holds(offset, len).is_none() {
+            if len > LITTLE_LEN_MAX_BYTES {
+                return object.read_exact_at(buffer, offset);
+            }
+            // Whoever wants a little will want what comes next.
+            let end = object.len_bytes().min(offset.saturating_add(WINDOW_LEN_BYTES));
+            let end = end.max(offset + len as u64);
+            *self = Window { start: offset, bytes: object.bytes(offset..end)? };
+        }
+        buffer.copy_from_slice(self.holds(offset, len).unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl OpenFile {
     /// Fills `buffer` from `offset` on.
     ///
     /// # Errors
     /// When the file ends before, or the disk fails.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        read_exact_at(&self.file, buffer, offset).map_err(|error| {
+        let file = match &self.bytes {
+            OpenBytes::Local(file) => file,
+            OpenBytes::Object(object, window) => {
+                let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+                return window.read(object, buffer, offset);
+            }
+        };
+        read_exact_at(file, buffer, offset).map_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 self.changed("it is shorter than it was")
             } else {
@@ -281,8 +404,8 @@ impl OpenFile {
     /// # Errors
     /// When its length, modification time or inode differ.
     pub fn verify(&self) -> Result<()> {
-        let metadata = self
-            .file
+        let OpenBytes::Local(file) = &self.bytes else { return Ok(()) };
+        let metadata = file
             .metadata()
             .map_err(|error| Error::io("look at file", &self.source.name, &error))?;
         let now = Identity::of(&metadata);
@@ -360,6 +483,28 @@ impl Read for SmallReader {
         self.file.read_at(&mut buffer[..count], self.position)?;
         self.position += count as u64;
         Ok(count)
+    }
+}
+
+impl Length for OpenFile {
+    fn len(&self) -> u64 {
+        self.source.identity.len
+    }
+}
+
+impl ChunkReader for OpenFile {
+    type T = Box<dyn Read + Send>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let read = self.source.read_range(start, self.len());
+        read.map_err(|error| ParquetError::External(Box::new(error)))
+    }
+
+    fn get_bytes(&self, start: u64, len: usize) -> parquet::errors::Result<bytes::Bytes> {
+        let mut buffer = vec![0; len];
+        let read = self.read_exact_at(&mut buffer, start);
+        read.map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(buffer.into())
     }
 }
 

@@ -171,7 +171,11 @@ pub fn inspect(
     options: &FormatOptions,
     depth: Depth,
 ) -> Result<FileLayout> {
-    let head = file.head(4096)?;
+    // The end of such an object tells more than its head, and each costs a request.
+    let head = match file.as_object() {
+        Some(object) if says_parquet(&object.name) => Vec::new(),
+        _ => file.head(4096)?,
+    };
     let compression = Compression::detect(&head);
     let head =
         if compression == Compression::None { head } else { unpacked_head(file, compression)? };
@@ -208,10 +212,13 @@ fn unpacked_head(file: &Arc<SourceFile>, compression: Compression) -> Result<Vec
     }
 }
 
+fn says_parquet(name: &str) -> bool {
+    name.ends_with(".parquet") || name.ends_with(".parq")
+}
+
 /// The format by content; the name only helps where text could be two things.
 fn detect(head: &[u8], name: &str) -> Format {
-    let says_parquet = name.ends_with(".parquet") || name.ends_with(".parq");
-    if head.starts_with(b"PAR1") || head.starts_with(b"PARE") || says_parquet {
+    if head.starts_with(b"PAR1") || head.starts_with(b"PARE") || says_parquet(name) {
         return Format::Parquet;
     }
     if head.starts_with(b"ARROW1") || head.starts_with(&[0xff, 0xff, 0xff, 0xff]) {

@@ -16,8 +16,8 @@ use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::parquet_to_arrow_schema;
@@ -30,6 +30,7 @@ use super::source::FilePlan;
 use super::{FileColumn, FileLayout, Format, Found};
 use crate::error::{Error, Place, Result};
 use crate::notes::{Counts, Notes};
+use crate::objects::Object;
 
 const TAIL_LEN_BYTES: u64 = 8;
 /// What is read from the end at first: most footers fit.
@@ -209,10 +210,12 @@ pub fn diagnose(file: &Arc<SourceFile>) -> Option<Error> {
                 .hint("it is damaged, or uses what is not supported yet: try another reader on it"),
         )
     };
-    file.path()?;
+    if file.is_stream() {
+        return None;
+    }
     let decode = || -> Result<(), String> {
         let open = file.open().map_err(|error| error.to_string())?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(open.into_file())
+        let reader = ParquetRecordBatchReaderBuilder::try_new(open)
             .and_then(|builder| builder.build())
             .map_err(|error| error.to_string())?;
         for batch in reader {
@@ -293,21 +296,41 @@ struct Reader {
 }
 
 impl Reader {
+    fn check(&self, range: &Range<u64>) -> Result<()> {
+        if range.end > self.file.identity.len {
+            return Err(Error::data("a page claims bytes outside the file")
+                .at(Place::file(&self.file.name)));
+        }
+        Ok(())
+    }
+
     fn read(&mut self, range: Range<u64>) -> Result<bytes::Bytes> {
+        self.check(&range)?;
         let open = match &mut self.open {
             Some(open) => open,
             closed => closed.insert(self.file.open()?),
         };
         let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        if range.end > self.file.identity.len {
-            return Err(Error::data("a page claims bytes outside the file")
-                .at(Place::file(&self.file.name)));
-        }
         let mut buffer = Buffer::of(len);
         open.read_exact_at(&mut buffer.bytes[..len], range.start)?;
         open.verify()?;
         Counts::bump(&self.notes.counts().bytes_read, len as u64);
         Ok(bytes::Bytes::from_owner(buffer))
+    }
+}
+
+impl Reader {
+    /// Ranges of an object: those that are wanted together are asked for together.
+    async fn fetch(
+        &self,
+        object: &Arc<Object>,
+        ranges: Vec<Range<u64>>,
+    ) -> Result<Vec<bytes::Bytes>> {
+        ranges.iter().try_for_each(|range| self.check(range))?;
+        let len: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        let bytes = object.ranges(ranges).await?;
+        Counts::bump(&self.notes.counts().bytes_read, len);
+        Ok(bytes)
     }
 }
 
@@ -367,13 +390,31 @@ impl Drop for Buffer {
     }
 }
 
+fn outward(error: Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
 impl AsyncFileReader for Reader {
     fn get_bytes(
         &mut self,
         range: Range<u64>,
     ) -> BoxFuture<'_, parquet::errors::Result<bytes::Bytes>> {
-        let bytes = self.read(range).map_err(|error| ParquetError::External(Box::new(error)));
-        std::future::ready(bytes).boxed()
+        if self.file.as_object().is_some() {
+            let one = |mut bytes: Vec<bytes::Bytes>| bytes.pop().unwrap_or_default();
+            return self.get_byte_ranges(vec![range]).map_ok(one).boxed();
+        }
+        std::future::ready(self.read(range).map_err(outward)).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<bytes::Bytes>>> {
+        if let Some(object) = self.file.as_object().cloned() {
+            return async move { self.fetch(&object, ranges).await.map_err(outward) }.boxed();
+        }
+        let bytes: Result<_> = ranges.into_iter().map(|range| self.read(range)).collect();
+        std::future::ready(bytes.map_err(outward)).boxed()
     }
 
     fn get_metadata<'a>(

@@ -1,7 +1,8 @@
 //! Files: an output file appears under its name when it is whole, or not at all.
 //!
 //! The bytes go to a temporary file beside the target; `check` syncs it and `publish` renames it over
-//! the target. A statement that fails or is stopped leaves the old file as it was.
+//! the target. A statement that fails or is stopped leaves the old file as it was. What becomes an
+//! object in a store is written on this machine first, and sent when it is checked.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::sink::Format;
 use crate::error::{Error, Result};
+use crate::objects::{self, Objects};
 
 /// How the names of files begin that are not published.
 const STAGE_PREFIX: &str = ".swath-";
@@ -94,6 +96,8 @@ impl Write for Handle {
 #[derive(Debug)]
 enum Stage {
     Beside(NamedTempFile),
+    /// Becomes an object.
+    Here(NamedTempFile, Objects),
     /// Pipes and devices cannot be replaced: they are written to as they are.
     Direct(File),
     /// A folder that is published as a whole.
@@ -101,12 +105,19 @@ enum Stage {
 }
 
 impl OutputFile {
-    /// Starts a file that will be published as `target`.
+    /// Starts a file that will be published as `target`, a path or a URL.
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn create(target: &Path) -> Result<Self> {
+    pub fn create(target: &Path, objects: &Objects) -> Result<Self> {
         let fail = |error: io::Error| Error::cannot_write(target, &error);
+        if target.to_str().is_some_and(objects::is_url) {
+            let stage = NamedTempFile::new().map_err(fail)?;
+            let file = stage.as_file().try_clone().map_err(fail)?;
+            let packer = Arc::new(Mutex::new(Packer::new(file, target).map_err(fail)?));
+            let stage = Stage::Here(stage, objects.clone());
+            return Ok(OutputFile { target: target.to_path_buf(), stage, packer });
+        }
         // Through a link the file it points to is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
         let existing = fs::metadata(&target).ok();
@@ -168,7 +179,7 @@ impl OutputFile {
             self.packer.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
             let (file, path) = match &self.stage {
                 Stage::Direct(_) => return Ok(0),
-                Stage::Beside(staged) => (staged.as_file(), staged.path()),
+                Stage::Beside(staged) | Stage::Here(staged, _) => (staged.as_file(), staged.path()),
                 Stage::Folder(file) => (file, self.target.as_path()),
             };
             file.sync_all()?;
@@ -189,6 +200,10 @@ impl OutputFile {
         match self.stage {
             Stage::Direct(mut file) => file.flush().map_err(|error| fail(&error)),
             Stage::Folder(_) => Ok(()),
+            Stage::Here(stage, objects) => {
+                let file = stage.reopen().map_err(|error| fail(&error))?;
+                objects.upload(&self.target.to_string_lossy(), file)
+            }
             Stage::Beside(stage) => {
                 stage.persist(&self.target).map_err(|error| fail(&error.error))?;
                 if let Some(folder) =
@@ -236,12 +251,12 @@ mod tests {
         let hour = std::time::Duration::from_secs(3600);
         let open = File::options().write(true).open(&litter).expect("opens");
         open.set_modified(std::time::SystemTime::now() - hour).expect("dated");
-        let file = OutputFile::create(&target).expect("create");
+        let file = OutputFile::create(&target, &Objects::default()).expect("create");
         file.handle().write_all(b"new").expect("write");
         drop(file);
         assert_eq!(fs::read_to_string(&target).expect("read"), "old");
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 1);
-        let file = OutputFile::create(&target).expect("create");
+        let file = OutputFile::create(&target, &Objects::default()).expect("create");
         file.handle().write_all(b"new").expect("write");
         file.publish().expect("publish");
         assert_eq!(fs::read_to_string(&target).expect("read"), "new");

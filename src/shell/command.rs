@@ -321,7 +321,7 @@ impl Shell<'_> {
             Error::usage(format!("cannot tell a picture from {}", file.display()))
                 .hint("use .svg, .png or .html")
         })?;
-        chart.write(picture, &file)?;
+        chart.write(picture, &file, self.session.objects())?;
         STAY
     }
 

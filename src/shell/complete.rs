@@ -23,6 +23,7 @@ use rustyline::completion::Pair;
 use super::command;
 use super::pieces::{Kind, Piece, pieces};
 use crate::engine::Session;
+use crate::objects::{self, Objects};
 use crate::output::Format;
 use crate::plan::bind::TABLE_FUNCTIONS;
 use crate::units::show_literal;
@@ -211,7 +212,7 @@ impl Completion {
                 let close = if word.starts_with('\'') { "'" } else { "" };
                 return Some((
                     cursor - typed.len(),
-                    plain(paths(typed, self.home.as_deref(), close)),
+                    plain(paths(typed, self.home.as_deref(), self.session.objects(), close)),
                 ));
             }
         };
@@ -255,7 +256,8 @@ impl Completion {
                     return (start + 1, matching(values.iter().map(String::as_str), typed));
                 }
             }
-            return (start + 1, plain(paths(typed, self.home.as_deref(), "'")));
+            let objects = self.session.objects();
+            return (start + 1, plain(paths(typed, self.home.as_deref(), objects, "'")));
         }
         let last = head.last().map(shown).unwrap_or_default().to_lowercase();
         if last == "." && head.len() > 1 {
@@ -500,28 +502,41 @@ fn sources(text: &str) -> Vec<Source> {
 }
 
 /// Entries of the folder that is typed, as far as it is typed; a file ends with `close`.
-fn paths(typed: &str, home: Option<&Path>, close: &str) -> Vec<String> {
+fn paths(typed: &str, home: Option<&Path>, objects: &Objects, close: &str) -> Vec<String> {
     let (folder, name) =
         typed.rsplit_once('/').map_or(("", typed), |(folder, name)| (folder, name));
     let shown = if typed.contains('/') { format!("{folder}/") } else { String::new() };
-    let place = match (folder.strip_prefix('~'), home) {
-        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
-        _ if shown.is_empty() => PathBuf::from("."),
-        _ => PathBuf::from(&shown),
+    let wanted = |own: &str| {
+        own.starts_with(name)
+            && (!own.starts_with('.') || name.starts_with('.'))
+            && !own.contains('\'')
     };
-    let Ok(listing) = std::fs::read_dir(place) else { return Vec::new() };
-    let mut found: Vec<String> = listing
-        .flatten()
-        .filter_map(|entry| {
-            let own = entry.file_name().into_string().ok()?;
-            let is_wanted =
-                own.starts_with(name) && (!own.starts_with('.') || name.starts_with('.'));
-            let end = if entry.path().is_dir() { "/" } else { close };
-            (is_wanted && !own.contains('\'')).then(|| format!("{shown}{own}{end}"))
-        })
+    let mut found: Vec<String> = entries(&shown, home, objects)
+        .into_iter()
+        .filter(|(own, _)| wanted(own))
+        .map(|(own, is_folder)| format!("{shown}{own}{}", if is_folder { "/" } else { close }))
         .collect();
     found.sort();
     found
+}
+
+/// The names in a folder, and which of them are folders.
+fn entries(folder: &str, home: Option<&Path>, objects: &Objects) -> Vec<(String, bool)> {
+    if objects::is_url(folder) {
+        let found = objects.look_into(folder).unwrap_or_default();
+        let folders = found.folders.into_iter().map(|name| (name, true));
+        return folders.chain(found.objects.into_iter().map(|name| (name, false))).collect();
+    }
+    let place = match (folder.strip_prefix('~'), home) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
+        _ if folder.is_empty() => PathBuf::from("."),
+        _ => PathBuf::from(folder),
+    };
+    let Ok(listing) = std::fs::read_dir(place) else { return Vec::new() };
+    let named = |entry: std::fs::DirEntry| {
+        Some((entry.file_name().into_string().ok()?, entry.path().is_dir()))
+    };
+    listing.flatten().filter_map(named).collect()
 }
 
 fn plain(texts: Vec<String>) -> Vec<Pair> {
@@ -550,16 +565,28 @@ fn is_like(text: &str, lower: &str) -> bool {
 mod tests {
     use super::*;
     use crate::engine::Engine;
+    use crate::objects::in_memory;
 
     /// What is offered at `|`.
     fn offered(line: &str) -> Vec<String> {
         let engine = Engine::open().expect("opens");
         let session = engine.default_session();
         session.register("zeros", "testdata/traps/zeros.csv").expect("a view");
+        let keys = ["sales/year=2023/a.csv", "sales/year=2024/a.csv", "salt.csv"];
+        let bucket = in_memory(&keys.map(|key| (key, b"id\n1\n".as_slice())));
+        session.objects().register("s3://b", bucket);
         let completion = Completion::new(session.clone());
         let cursor = line.find('|').expect("a cursor");
         let (_, pairs) = completion.candidates(&line.replace('|', ""), cursor);
         pairs.into_iter().map(|pair| pair.replacement).collect()
+    }
+
+    #[test]
+    fn what_lies_in_a_bucket_is_known() {
+        assert_eq!(offered("FROM 's3://b/sal|"), ["s3://b/sales/", "s3://b/salt.csv'"]);
+        assert_eq!(offered("FROM 's3://b/sales/year=2024/|"), ["s3://b/sales/year=2024/a.csv'"]);
+        assert_eq!(offered("FROM 's3://b/sales' WHERE year = |"), ["2023", "2024"]);
+        assert!(offered("FROM 's3://|").is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 pub use self::picture::Picture;
 use crate::error::{Error, Result};
+use crate::objects::Objects;
 use crate::output::OutputFile;
 use crate::units::{show_count, show_counted};
 
@@ -154,9 +155,9 @@ impl Chart {
     ///
     /// # Errors
     /// When it cannot be drawn or written.
-    pub fn write(&self, picture: Picture, path: &Path) -> Result<()> {
+    pub fn write(&self, picture: Picture, path: &Path, objects: &Objects) -> Result<()> {
         let bytes = picture::draw(self, picture)?;
-        let file = OutputFile::create(path)?;
+        let file = OutputFile::create(path, objects)?;
         file.handle().write_all(&bytes).map_err(|error| Error::cannot_write(path, &error))?;
         file.publish()
     }

@@ -251,7 +251,7 @@ pub fn open(
     };
     let newline = csv.dialect.newline;
     let bytes: Box<dyn Read + Send> = if plain && !file.is_stream() {
-        file.read_range(start, file.identity.len)?
+        file.read_piece(start, end, file.identity.len)?
     } else {
         let packed = file.read_all()?;
         let unpacked = layout

@@ -20,6 +20,8 @@ use super::dialect::Dialect;
 use crate::error::Result;
 use crate::formats::file::{OpenFile, SourceFile};
 
+/// The first block is shorter: most walks end in it.
+const FIRST_LEN_BYTES: usize = 1 << 16;
 const BLOCK_LEN_BYTES: usize = 1 << 20;
 /// How far before a piece a task looks for quotes that tell its state.
 const LOOK_BACK_LEN_BYTES: u64 = 128 * 1024;
@@ -124,18 +126,19 @@ impl Splits {
         if piece == 0 {
             return Ok((self.cuts.data_start, end));
         }
-        let start = self.next_record_start(from, self.state_at(piece)?)?;
+        let file = self.file.open()?;
+        let start = self.next_record_start(&file, from, self.state_at(&file, piece)?)?;
         Ok((start, end))
     }
 
     /// The state at the first byte of a piece.
-    fn state_at(&self, piece: usize) -> Result<State> {
+    fn state_at(&self, file: &OpenFile, piece: usize) -> Result<State> {
         if self.dialect.quote.is_none() {
             return Ok(State::Outside);
         }
         let (from, _) = self.cuts.bounds[piece];
         let back = from.saturating_sub(self.look_back_len_bytes).max(self.cuts.data_start);
-        if let [state, other, third] = self.condense(back, from)?.0
+        if let [state, other, third] = self.condense(file, back, from)?.0
             && state == other
             && state == third
         {
@@ -150,14 +153,16 @@ impl Splits {
 
     fn transition(&self, piece: usize) -> Result<Transition> {
         self.transitions[piece]
-            .get_or_init(|| self.condense(self.cuts.bounds[piece].0, self.cuts.bounds[piece].1))
+            .get_or_init(|| {
+                let (start, end) = self.cuts.bounds[piece];
+                self.condense(&self.file.open()?, start, end)
+            })
             .clone()
     }
 
-    fn condense(&self, start: u64, end: u64) -> Result<Transition> {
+    fn condense(&self, file: &OpenFile, start: u64, end: u64) -> Result<Transition> {
         let mut states = [State::Outside, State::Inside, State::JustClosed];
-        let file = self.file.open()?;
-        for_blocks(&file, start, end, |block, previous| {
+        for_blocks(file, start, end, |block, previous| {
             // Walks that have met go on as one.
             let mut covered = [None; 3];
             for state in &mut states {
@@ -174,8 +179,7 @@ impl Splits {
     }
 
     /// The first position at or after `from` where a record begins, if `from` is in `state`.
-    fn next_record_start(&self, from: u64, state: State) -> Result<u64> {
-        let file = self.file.open()?;
+    fn next_record_start(&self, file: &OpenFile, from: u64, state: State) -> Result<u64> {
         let mut walk = Walk::new(&self.dialect, state);
         let (mut position, mut found) = (from, None);
         // One byte back: a newline just before `from` means that a record begins there.
@@ -184,7 +188,7 @@ impl Splits {
         if before[0] == self.dialect.newline && state != State::Inside {
             return Ok(from);
         }
-        for_blocks(&file, from, self.file.identity.len, |block, previous| {
+        for_blocks(file, from, self.file.identity.len, |block, previous| {
             found = walk.newline_outside(block, previous).map(|at| position + at as u64 + 1);
             position += block.len() as u64;
             found.is_none()
@@ -200,7 +204,7 @@ fn for_blocks(
     end: u64,
     mut visit: impl FnMut(&[u8], Option<u8>) -> bool,
 ) -> Result<()> {
-    let mut buffer = vec![0; BLOCK_LEN_BYTES];
+    let mut buffer = vec![0; FIRST_LEN_BYTES];
     let mut position = start;
     let mut previous = None;
     if start > 0 {
@@ -209,7 +213,7 @@ fn for_blocks(
         previous = Some(before[0]);
     }
     while position < end {
-        let len = BLOCK_LEN_BYTES.min(usize::try_from(end - position).unwrap_or(BLOCK_LEN_BYTES));
+        let len = buffer.len().min(usize::try_from(end - position).unwrap_or(buffer.len()));
         let block = &mut buffer[..len];
         file.read_exact_at(block, position)?;
         if !visit(block, previous) {
@@ -217,6 +221,9 @@ fn for_blocks(
         }
         previous = block.last().copied();
         position += len as u64;
+        if position < end && buffer.len() < BLOCK_LEN_BYTES {
+            buffer = vec![0; BLOCK_LEN_BYTES];
+        }
     }
     Ok(())
 }
