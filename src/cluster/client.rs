@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,6 +46,8 @@ const STILL_MAX: Duration = Duration::from_secs(5);
 const RECOUNT_WAIT: Duration = Duration::from_secs(3);
 /// How long a stopped statement waits for the scheduler to hear of it.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
+/// So long executors may take to find a scheduler that was started anew.
+const COMEBACK_WAIT: Duration = Duration::from_secs(20);
 /// How often, and after what time, a fetch of rows is tried again.
 const FETCH_RETRIES: u8 = 3;
 const FETCH_RETRY_MS: u64 = 500;
@@ -62,6 +64,8 @@ struct Inner {
     address: String,
     codec: Codec,
     channel: Mutex<Option<Channel>>,
+    /// Whether there were executors when it was asked last.
+    had_members: AtomicBool,
     next_session: AtomicU64,
 }
 
@@ -99,6 +103,7 @@ impl Cluster {
             codec: Codec::default(),
             channel: Mutex::default(),
             next_session: AtomicU64::new(0),
+            had_members: AtomicBool::new(false),
         });
         Ok(Cluster { inner, verified_share: None })
     }
@@ -124,6 +129,21 @@ impl Cluster {
     /// # Errors
     /// When the scheduler cannot be reached, or is none of ours.
     pub async fn members(&self) -> Result<Vec<Member>> {
+        let asked = Instant::now();
+        loop {
+            let found = self.members_now().await;
+            let are_there = found.as_ref().is_ok_and(|members| !members.is_empty());
+            let were_there = self.inner.had_members.swap(are_there, Ordering::Relaxed);
+            // Executors come back to a scheduler that was started anew.
+            if are_there || !were_there || asked.elapsed() > COMEBACK_WAIT {
+                return found;
+            }
+            self.inner.had_members.store(true, Ordering::Relaxed);
+            tokio::time::sleep(POLL_LAST).await;
+        }
+    }
+
+    async fn members_now(&self) -> Result<Vec<Member>> {
         match self.ask_scheduler(Question::Members).await? {
             Answer::Members(members) => Ok(members),
             _ => Err(strange("its members")),
@@ -216,8 +236,14 @@ impl Cluster {
             return Ok(channel);
         }
         let channel = connect(&self.inner.address).await.map_err(|error| {
-            Error::data(format!("cannot reach the scheduler at {}: {error}", self.inner.address))
-                .hint("start one: swath cluster up, or swath scheduler --listen HOST:PORT")
+            let address = &self.inner.address;
+            let error = Error::data(format!("cannot reach the scheduler at {address}: {error}"))
+                .hint("start one: swath cluster up, or swath scheduler --listen HOST:PORT");
+            // It was there: somebody may be starting it anew.
+            match self.inner.had_members.load(Ordering::Relaxed) {
+                true => error.passing(),
+                false => error,
+            }
         })?;
         *self.inner.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
         Ok(channel)
@@ -241,6 +267,9 @@ impl Cluster {
             Code::Unimplemented => {
                 Error::data(format!("the scheduler at {address} is not one of swath"))
                     .hint("start it with swath scheduler: it must know our files and functions")
+            }
+            Code::Unavailable => {
+                Error::data(format!("the scheduler at {address} is gone: {text}")).passing()
             }
             _ => Error::data(format!("the scheduler at {address} says: {text}")),
         }
@@ -499,7 +528,7 @@ impl Still {
             return Ok(false);
         }
         self.since = Instant::now();
-        let members = cluster.members().await?;
+        let members = cluster.members_now().await?;
         let answers = ask_members(&members, &Question::Busy(Some(job.to_string()))).await;
         let is_busy = answers.iter().any(|answer| matches!(answer, Answer::Busy(1..)));
         let was_idle = std::mem::replace(&mut self.was_idle, !is_busy);
@@ -606,7 +635,12 @@ fn of_job(text: &str) -> Error {
     if text.contains("Cancelled") || text.contains("cancelled") {
         return Error::new(ErrorKind::Interrupted, "the job was cancelled on the cluster");
     }
+    if text.contains("No space left on device") {
+        let message = "the disk of an executor is full: rows between stages have no room";
+        return Error::new(ErrorKind::Limit, message)
+            .hint("start executors with --work-dir on a larger disk");
+    }
     let error = Error::data(format!("the cluster could not run the statement: {text}"));
-    // A disk that is full stays so; of lost executors the next attempt knows.
+    // A disk that fails stays so; of lost executors the next attempt knows.
     if text.contains("IO error") { error } else { error.passing() }
 }

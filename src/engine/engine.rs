@@ -229,6 +229,7 @@ impl EngineBuilder {
     }
 
     /// All of the settings of object stores at once.
+    #[cfg(feature = "shell")]
     #[must_use]
     pub(crate) fn objects(mut self, objects: Objects) -> Self {
         self.places.objects = objects;
