@@ -186,7 +186,9 @@ impl Session {
         options.optimizer.enable_aggregate_dynamic_filter_pushdown &= fragments.is_none();
         options.optimizer.enable_topk_dynamic_filter_pushdown &= fragments.is_none();
         let time_zone = format!("{:?}", options.execution.time_zone);
+        let paused = run.clock.pause();
         let state = run.remote.planning(reconfigured(state, config)).await?;
+        drop(paused);
         let state = run.clock.watch(state);
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
         let may_share = fragments.is_none() && !run.remote.is_set();
