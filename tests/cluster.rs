@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 use swath::cluster::{ExecutorOptions, Running, SchedulerOptions, run_executor, run_scheduler};
 use swath::{Engine, NoteKind};
 
-/// A cluster within this process, which lives as long as it: one scheduler, two executors.
+/// The cluster that SWATH_TEST_CLUSTER names, or one within this process, which lives as long as it:
+/// one scheduler, two executors.
 pub(crate) fn address() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     ADDRESS.get_or_init(|| {
+        if let Ok(running) = std::env::var("SWATH_TEST_CLUSTER") {
+            return running;
+        }
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
