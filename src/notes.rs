@@ -224,6 +224,11 @@ impl Notes {
         }
     }
 
+    /// Whether two are clones of one.
+    pub(crate) fn is_same(&self, other: &Notes) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The running counts.
     pub fn counts(&self) -> &Counts {
         &self.0.counts

@@ -422,3 +422,31 @@ fn a_host_that_is_cut_off_leaves_the_answer_right() {
     assert_eq!(ask(Some(begun.elapsed().mul_f64(0.4))), expected);
     drop(executors);
 }
+
+#[test]
+fn progress_counts_what_executors_have_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    many_rows(folder.path());
+    // Slow, row by row: whoever looks on sees the rows come.
+    let sql = format!(
+        "SELECT count(*) FROM '{}' WHERE regexp_replace(repeat(md5(id::VARCHAR), 4), '[a-f]+', 'x', 'g') <> ''",
+        folder.path().display()
+    );
+    let (session, handle) = (engine().session(), swath::Handle::default());
+    let statement = || session.query_stream(&sql, &swath::Params::new(), &handle);
+    let seen = std::thread::scope(|scope| {
+        let running = scope.spawn(|| statement().and_then(swath::AnswerStream::collect_all));
+        let mut seen = Vec::new();
+        while !running.is_finished() {
+            seen.extend(handle.progress());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        running.join().expect("ends").expect("an answer");
+        seen
+    });
+    let read =
+        |progress: &&swath::exec::progress::Progress| (1..360_000).contains(&progress.rows_read);
+    let midway = seen.iter().find(read).expect("some rows, not all");
+    assert!(midway.bytes_total > 0 && midway.bytes_read > 0, "{midway:?}");
+    assert!(seen.iter().all(|progress| progress.bytes_read <= progress.bytes_total), "{seen:?}");
+}

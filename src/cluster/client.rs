@@ -29,7 +29,7 @@ use tonic::{Code, Request};
 use super::codec::{self, Codec};
 use super::distribute::{self, Subqueries};
 use super::jobs::{JobRecord, Submission};
-use super::service::{Answer, Member, Question, StageProgress, ask, connect};
+use super::service::{Answer, Busy, Member, Question, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, scan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::progress::Elsewhere;
@@ -50,6 +50,8 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 const COMEBACK_WAIT: Duration = Duration::from_secs(20);
 /// Of more objects, about so many are looked at by each executor before a statement runs.
 const OBJECTS_LOOKED_AT: usize = 32;
+/// How often executors are asked what they have read.
+const READ_POLL: Duration = Duration::from_millis(500);
 /// How often, and after what time, a fetch of rows is tried again.
 const FETCH_RETRIES: u8 = 3;
 const FETCH_RETRY_MS: u64 = 500;
@@ -301,6 +303,8 @@ impl Cluster {
                 results.set(link.index, only_value(rows, &link.plan).await?)?;
             }
         }
+        let files = scan::files_of(&plan);
+        elsewhere.set_total(files.len() as u64, files.iter().map(|file| file.len).sum());
         let job = self.submit(&plan, options).await?;
         job.rows(notes, elsewhere).await
     }
@@ -487,6 +491,19 @@ impl Job {
                 .passing());
         }
         elsewhere.set(stages.iter().map(|stage| (stage.done_count, stage.partition_count)));
+        if still.read_at.elapsed() > READ_POLL {
+            still.read_at = Instant::now();
+            let Ok(members) = self.cluster.members_now().await else { return Ok(()) };
+            let answers = ask_members(&members, &Question::Busy(Some(self.id.clone()))).await;
+            let busy = answers.iter().filter_map(|answer| match answer {
+                Answer::Busy(busy) => Some(busy),
+                _ => None,
+            });
+            let (rows, bytes) = busy.fold((0, 0), |(rows, bytes), busy| {
+                (rows + busy.rows_read, bytes + busy.bytes_read)
+            });
+            elsewhere.set_read(rows, bytes);
+        }
         Ok(())
     }
 
@@ -516,11 +533,14 @@ struct Still {
     since: Instant,
     /// Whether nobody worked at it when it was last looked at.
     was_idle: bool,
+    /// When executors were asked what they have read.
+    read_at: Instant,
 }
 
 impl Still {
     fn new() -> Self {
-        Still { stages: Vec::new(), since: Instant::now(), was_idle: false }
+        let now = Instant::now();
+        Still { stages: Vec::new(), since: now, was_idle: false, read_at: now }
     }
 
     /// Whether the job stands still, and no executor has a task of it, twice in a row.
@@ -531,7 +551,7 @@ impl Still {
         stages: &[StageProgress],
     ) -> Result<bool> {
         if self.stages != stages {
-            *self = Still { stages: stages.to_vec(), ..Still::new() };
+            *self = Still { stages: stages.to_vec(), read_at: self.read_at, ..Still::new() };
         }
         if self.since.elapsed() < STILL_MAX {
             return Ok(false);
@@ -539,7 +559,9 @@ impl Still {
         self.since = Instant::now();
         let members = cluster.members_now().await?;
         let answers = ask_members(&members, &Question::Busy(Some(job.to_string()))).await;
-        let is_busy = answers.iter().any(|answer| matches!(answer, Answer::Busy(1..)));
+        let is_busy = answers
+            .iter()
+            .any(|answer| matches!(answer, Answer::Busy(Busy { task_count: 1.., .. })));
         let was_idle = std::mem::replace(&mut self.was_idle, !is_busy);
         // Without executors the scheduler waits for some, and then gives the job up.
         Ok(was_idle && !is_busy && !members.is_empty())

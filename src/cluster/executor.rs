@@ -1,8 +1,9 @@
 //! An executor: Ballista's, with our files, functions, errors and notes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use ballista_core::JobId;
@@ -20,12 +21,16 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder,
 use datafusion::prelude::SessionConfig;
 
 use super::scan::{self, Layouts};
+use super::service::Busy;
 use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind};
 use crate::formats::parquet::InFlight;
 use crate::notes::{Notes, Record};
 use crate::plan::rules::early_filters::EarlyFilters;
 use crate::plan::rules::ordered_conditions::OrderedConditions;
+
+/// What is known of more jobs than this is forgotten, as far as they have ended.
+const JOBS_MAX: usize = 64;
 
 /// The machine that tasks run on.
 #[derive(Debug)]
@@ -35,23 +40,46 @@ pub(super) struct Host {
     /// Where the files of tasks lie.
     pub(super) places: Places,
     pub(super) layouts: Layouts,
-    /// Tasks that run now, by job.
-    pub(super) running: Mutex<HashMap<String, usize>>,
+    /// What tasks do and have done, by job.
+    work: Mutex<BTreeMap<String, Work>>,
 }
 
 impl Host {
     pub(super) fn new(name: String, places: Places) -> Self {
-        Host { name, places, layouts: Layouts::default(), running: Mutex::default() }
+        Host { name, places, layouts: Layouts::default(), work: Mutex::default() }
     }
 
-    /// How many tasks of a job, or of all, run here.
-    pub(super) fn running(&self, job: Option<&str>) -> usize {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match job {
-            Some(job) => running.get(job).copied().unwrap_or(0),
-            None => running.values().sum(),
+    /// What is done here for a job, or for all of them.
+    pub(super) fn busy(&self, job: Option<&str>) -> Busy {
+        let work = self.work();
+        let wanted = work.iter().filter(|(of, _)| job.is_none_or(|job| job == of.as_str()));
+        let mut busy = Busy::default();
+        for (_, Work { running, rows_read, bytes_read }) in wanted {
+            let counts = || running.iter().map(Notes::counts);
+            busy.task_count += running.len();
+            busy.rows_read += rows_read + counts().map(|of| read(&of.rows_read)).sum::<u64>();
+            busy.bytes_read += bytes_read + counts().map(|of| read(&of.bytes_passed)).sum::<u64>();
         }
+        busy
     }
+
+    fn work(&self) -> MutexGuard<'_, BTreeMap<String, Work>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+/// What is done for a job.
+#[derive(Debug, Default)]
+struct Work {
+    /// The notes of tasks that run.
+    running: Vec<Notes>,
+    /// What tasks read that have ended.
+    rows_read: u64,
+    bytes_read: u64,
 }
 
 /// A task that runs, counted as long as it does.
@@ -59,25 +87,27 @@ impl Host {
 struct Counted {
     job: String,
     host: Arc<Host>,
+    notes: Notes,
 }
 
 impl Counted {
-    fn new(job: String, host: Arc<Host>) -> Self {
-        let mut running = host.running.lock().unwrap_or_else(PoisonError::into_inner);
-        *running.entry(job.clone()).or_default() += 1;
-        drop(running);
-        Counted { job, host }
+    fn new(job: String, host: Arc<Host>, notes: Notes) -> Self {
+        let mut work = host.work();
+        if work.len() >= JOBS_MAX {
+            work.retain(|_, work| !work.running.is_empty());
+        }
+        work.entry(job.clone()).or_default().running.push(notes.clone());
+        drop(work);
+        Counted { job, host, notes }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut running = self.host.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.job) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(&self.job);
-            }
+        if let Some(work) = self.host.work().get_mut(&self.job) {
+            work.running.retain(|running| !running.is_same(&self.notes));
+            work.rows_read += read(&self.notes.counts().rows_read);
+            work.bytes_read += read(&self.notes.counts().bytes_passed);
         }
     }
 }
@@ -99,8 +129,8 @@ impl ExecutionEngine for TaskEngine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let counted = Counted::new(job_id.to_string(), Arc::clone(&self.host));
         let (notes, in_flight) = (Notes::default(), InFlight::default());
+        let counted = Counted::new(job_id.to_string(), Arc::clone(&self.host), notes.clone());
         let mut plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
         let rules: [&dyn PhysicalOptimizerRule; 2] = [&EarlyFilters, &OrderedConditions];
         for rule in rules {

@@ -32,7 +32,7 @@ use super::codec::Codec;
 use super::executor::{Host, TaskEngine, record_of};
 use super::jobs::Jobs;
 use super::scan::Seen;
-use super::service::{Answer, Member, Question, Service, StageProgress, ask, connect};
+use super::service::{Answer, Busy, Member, Question, Service, StageProgress, ask, connect};
 use super::{MESSAGE_LEN_MAX, audit, functions};
 use crate::dataset::location::Places;
 use crate::dataset::{REQUESTS_MAX, in_parallel};
@@ -213,7 +213,8 @@ async fn recount(scheduler: &SchedulerServer<LogicalPlanNode, PhysicalPlanNode>)
     for (executor, ..) in manager.get_executors_state().await.unwrap_or_default() {
         let address = format!("{}:{}", executor.host, executor.port);
         let Ok(channel) = connect(&address).await else { continue };
-        if let Ok(Answer::Busy(0)) = ask(channel, &Question::Busy(None)).await {
+        let busy = ask(channel, &Question::Busy(None)).await;
+        if matches!(busy, Ok(Answer::Busy(Busy { task_count: 0, .. }))) {
             let reason = Some("its cores are counted anew".to_string());
             let _ = manager.remove_executor(&executor.id, reason).await;
         }
@@ -362,7 +363,7 @@ pub async fn run_executor(options: ExecutorOptions, started: impl FnOnce(Running
 async fn answer_of_executor(host: Arc<Host>, question: Question) -> Result<Answer, Status> {
     let files = match question {
         Question::Look(files) => files,
-        Question::Busy(job) => return Ok(Answer::Busy(host.running(job.as_deref()))),
+        Question::Busy(job) => return Ok(Answer::Busy(host.busy(job.as_deref()))),
         _ => return Err(Status::unimplemented("ask the scheduler")),
     };
     let looked = tokio::task::spawn_blocking(move || missing(&host, &files)).await;

@@ -32,7 +32,7 @@ pub(super) enum Question {
     Progress(String),
     /// What there is to be known of a job that has ended: [`Answer::Ended`].
     Ended(String),
-    /// How many tasks of a job, or of all, an executor runs: [`Answer::Busy`].
+    /// What an executor does for a job, or for all: [`Answer::Busy`].
     Busy(Option<String>),
     /// A job stands still: the scheduler is to count the cores of idle executors anew.
     Recount,
@@ -57,8 +57,8 @@ pub(super) enum Answer {
     Progress(Vec<StageProgress>),
     /// What tasks noted and counted; and why the job's rows are not to be believed, if so.
     Ended(Vec<(Record, u64)>, Option<String>),
-    /// Tasks that run now.
-    Busy(usize),
+    /// What an executor does.
+    Busy(Busy),
     /// The number of a job.
     Submitted(u64),
     /// The jobs, by number.
@@ -69,6 +69,17 @@ pub(super) enum Answer {
     Done,
     /// The first file that is not the same, and how many there are.
     Missing(Option<(crate::Error, u64)>),
+}
+
+/// What an executor does for a job, or for all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Busy {
+    /// Tasks that run now.
+    pub(super) task_count: usize,
+    /// Rows that have come out of files.
+    pub(super) rows_read: u64,
+    /// Bytes of files that tasks have come past.
+    pub(super) bytes_read: u64,
 }
 
 /// An executor.

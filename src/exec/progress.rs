@@ -2,7 +2,7 @@
 //! anyway.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -42,25 +42,58 @@ pub struct Progress {
     pub spilled_bytes: u64,
 }
 
-/// How far the stages of a statement have come that runs elsewhere; cheap to clone.
+/// How far a statement has come that runs elsewhere; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Elsewhere(Arc<Mutex<Vec<(usize, usize)>>>);
+pub struct Elsewhere(Arc<Mutex<Told>>);
+
+/// What is known of it here.
+#[derive(Debug, Default)]
+struct Told {
+    /// By stage the tasks that are done, and all of them.
+    stages: Vec<(usize, usize)>,
+    rows_read: u64,
+    bytes_read: u64,
+    bytes_total: u64,
+    file_count: u64,
+}
 
 impl Elsewhere {
     /// Takes in, by stage, the tasks that are done and all of them.
     pub fn set(&self, stages: impl Iterator<Item = (usize, usize)>) {
         let stages: Vec<_> = stages.collect();
         if !stages.is_empty() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stages;
+            self.told().stages = stages;
         }
     }
 
-    /// Puts its stages and tasks in the place of those that were counted here, if there are any.
+    /// Takes in what was read so far.
+    pub fn set_read(&self, rows: u64, bytes: u64) {
+        let mut told = self.told();
+        (told.rows_read, told.bytes_read) = (rows, bytes);
+    }
+
+    /// Takes in what is to be read.
+    pub fn set_total(&self, files: u64, bytes: u64) {
+        let mut told = self.told();
+        (told.file_count, told.bytes_total) = (files, bytes);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what is known of it in the place of what was counted here, if anything is.
     pub fn put_into(&self, progress: &mut Progress) {
-        let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told();
+        let stages = &told.stages;
         if stages.is_empty() {
             return;
         }
+        // Tasks that have ended were counted here, too.
+        progress.rows_read = progress.rows_read.max(told.rows_read);
+        progress.bytes_read = progress.bytes_read.max(told.bytes_read);
+        progress.bytes_total = progress.bytes_total.max(told.bytes_total);
+        progress.file_count = progress.file_count.max(told.file_count);
         progress.stage_count = stages.len();
         progress.stages_done = stages.iter().filter(|(done, all)| done == all).count();
         progress.tasks_done = stages.iter().map(|(done, _)| done).sum();
