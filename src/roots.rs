@@ -72,9 +72,7 @@ impl Roots {
             url.strip_prefix(root.as_str())
                 .is_some_and(|below| below.is_empty() || below.starts_with('/'))
         };
-        // No store follows `..`, but a server of the web may.
-        let is_plain = !url.split('/').any(|part| matches!(part, "." | ".."));
-        let holds = is_plain && allowed.urls.iter().any(lies_in);
+        let holds = !climbs(url) && allowed.urls.iter().any(lies_in);
         if holds { Ok(()) } else { Err(self.outside(url)) }
     }
 
@@ -117,6 +115,17 @@ impl Roots {
             .at(Place::file(location))
             .hint(format!("allowed: {}", names.join(", ")))
     }
+}
+
+/// Whether a URL may lead up from where it seems to lie: no store follows `..`, but addresses of the
+/// web are read with escapes undone, backslashes for slashes, and without control characters.
+fn climbs(url: &str) -> bool {
+    let parts = url.split(['/', '\\']);
+    let is_up = |part: &str| {
+        let part = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
+        matches!(part.as_ref(), "." | "..")
+    };
+    url.contains(char::is_control) || parts.into_iter().any(is_up)
 }
 
 impl Root {

@@ -262,7 +262,7 @@ fn credentials_come_from_the_environment_and_are_never_shown() {
 
 #[test]
 fn statements_are_confined_to_folders_of_buckets() {
-    let roots = [PathBuf::from("s3://test/testdata/sales")];
+    let roots = ["s3://test/testdata/sales", "https://host/in/"].map(PathBuf::from);
     let engine = with_store(Engine::builder()).roots(&roots).expect("roots").build().expect("one");
     engine.query("SELECT count(*) FROM 's3://test/testdata/sales'").expect("inside");
     for sql in [
@@ -272,6 +272,11 @@ fn statements_are_confined_to_folders_of_buckets() {
         "FROM 's3://test/*/*'",
         "FROM 'testdata/sales'",
         "COPY (SELECT 1 AS x) TO 's3://test/x.csv'",
+        "FROM 'https://host/in/../out.csv'",
+        "FROM 'https://host/in/%2e%2E/out.csv?x=1'",
+        r"FROM 'https://host/in/..\..\out.csv?x=1'",
+        "FROM 'https://host/in/.\t./out.csv?x=1'",
+        "FROM 'https://host/inner.csv'",
     ] {
         let error = engine.query(sql).expect_err("outside").to_string();
         assert!(error.contains("outside the allowed folders"), "{sql}: {error}");

@@ -42,6 +42,7 @@ use crate::formats::csv::reject::OnError;
 use crate::formats::file::SourceFile;
 use crate::formats::parquet::InFlight;
 use crate::notes::{Counts, NoteKind, Notes};
+use crate::objects::shown;
 
 /// How many files are sampled in the middle and at the end as well.
 const DEEP_FILES_MAX: usize = 24;
@@ -124,7 +125,9 @@ impl Dataset {
         let OpenRequest { id, locations, options, notes, .. } = &request;
         let listing = location::list(locations, request.places)?;
         report_skipped(&listing, notes);
-        let location_key = format!("{locations:?}\n{}", options_key(options));
+        // It is written to disk.
+        let shown: Vec<String> = locations.iter().map(|location| shown(location)).collect();
+        let location_key = format!("{shown:?}\n{}", options_key(options));
         let known = Layouts::load(
             request.layouts,
             request.cache,

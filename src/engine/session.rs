@@ -395,7 +395,10 @@ impl Session {
     fn keep_misfit(&self, error: &Error, source: &Source, misfit: &Misfit) {
         let cache = self.shared.engine.options.cache.as_ref();
         let (Some(cache), Some(Place::File { path, .. })) = (cache, error.place()) else { return };
-        let file = if crate::objects::is_url(path) {
+        let file = if crate::objects::shown(path) != *path {
+            // A file whose address is not to be kept anywhere.
+            None
+        } else if crate::objects::is_url(path) {
             self.places().objects.find(path).ok().flatten().map(SourceFile::object)
         } else {
             let local = |metadata| SourceFile::local(String::new(), path.into(), &metadata);

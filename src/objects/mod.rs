@@ -241,7 +241,16 @@ fn wait<T: Send + 'static>(request: impl Future<Output = T> + Send + 'static) ->
 /// A request that is under way; dropping it gives it up.
 struct Pending<T> {
     receiver: Receiver<T>,
-    task: tokio::task::AbortHandle,
+    _given_up: GivenUp,
+}
+
+/// Stops a task when it is dropped.
+struct GivenUp(tokio::task::AbortHandle);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl<T: Send + 'static> Pending<T> {
@@ -251,7 +260,7 @@ impl<T: Send + 'static> Pending<T> {
             // Nobody waits for it any more.
             let _ = sender.send(request.await);
         });
-        Ok(Pending { receiver, task: task.abort_handle() })
+        Ok(Pending { receiver, _given_up: GivenUp(task.abort_handle()) })
     }
 
     /// Waits, as blocking code may: other tasks of the thread go on elsewhere.
@@ -265,12 +274,6 @@ impl<T: Send + 'static> Pending<T> {
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(receive),
             _ => receive(),
         }
-    }
-}
-
-impl<T> Drop for Pending<T> {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

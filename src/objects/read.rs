@@ -11,16 +11,16 @@ use bytes::{Buf, Bytes};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
-use super::{Pending, changed, digest, failed, is_web, reason, shown, wait};
+use super::{GivenUp, Pending, changed, digest, failed, is_web, reason, shown, wait};
 use crate::error::{Error, Place, Result};
 
 /// What a reader asks for first; most of what is read to its end is shorter.
 const FIRST_LEN_BYTES: u64 = 1 << 20;
-const BLOCK_LEN_BYTES: u64 = 8 << 20;
+const BLOCK_LEN_BYTES: u64 = 4 << 20;
 /// What is asked for past the end that was expected: the rest of a record.
 const REST_LEN_BYTES: u64 = 64 << 10;
 /// Requests of a reader that are under way at once.
-const AHEAD_MAX: usize = 3;
+const AHEAD_MAX: usize = 2;
 /// Ranges that lie nearer to one another are read as one.
 const GAP_LEN_MAX_BYTES: u64 = 1 << 20;
 
@@ -36,6 +36,7 @@ pub struct Object {
     first_tag: OnceLock<String>,
     /// All of it, where a server cannot give parts.
     whole: OnceLock<Mutex<File>>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Object {
@@ -47,7 +48,8 @@ impl fmt::Debug for Object {
 impl Object {
     pub(super) fn new(url: String, store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Self {
         let name = shown(&url);
-        Object { url, name, store, meta, first_tag: OnceLock::new(), whole: OnceLock::new() }
+        let (first_tag, whole, fetching) = Default::default();
+        Object { url, name, store, meta, first_tag, whole, fetching }
     }
 
     /// Length in bytes.
@@ -115,6 +117,7 @@ impl Object {
             let fetch = |range| object.long_range(range);
             object_store::coalesce_ranges(&ranges, fetch, GAP_LEN_MAX_BYTES).await
         });
+        let _given_up = GivenUp(read.abort_handle());
         read.await.map_err(|_| {
             Error::new(crate::error::ErrorKind::Internal, "a request to an object store was lost")
         })?
@@ -208,6 +211,11 @@ impl Object {
     /// Fetches all of it into a file without a name.
     async fn fetch(&self) -> Result<()> {
         let fail = |error: io::Error| Error::io("keep a copy of", &self.name, &error);
+        // Readers of its parts want it all at once.
+        let _one = self.fetching.lock().await;
+        if self.whole.get().is_some() {
+            return Ok(());
+        }
         let (meta, mut stream) =
             self.get(None).await.map_err(|error| failed("read", &self.url, &error))?;
         self.check(&meta)?;
@@ -223,7 +231,6 @@ impl Object {
             let message = format!("the server gave {len} bytes of {}", self.meta.size);
             return Err(Error::data(message).at(Place::file(&self.name)).passing());
         }
-        // Two readers at once have fetched the same.
         let _ = self.whole.set(Mutex::new(file));
         Ok(())
     }

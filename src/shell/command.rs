@@ -208,6 +208,33 @@ fn commands() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().flat_map(|(_, commands)| commands.iter())
 }
 
+/// What other shells call commands of ours; any of them may be written with a backslash as well.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("\\?", ".help"),
+    ("\\d", ".schema"),
+    ("\\df", ".functions"),
+    ("\\dt", ".tables"),
+    ("\\e", ".edit"),
+    ("\\i", ".read"),
+    ("\\o", ".output"),
+    ("\\q", ".quit"),
+    ("\\timing", ".timer"),
+];
+
+/// Whether a line is a command, and no SQL.
+pub(super) fn is_command(line: &str) -> bool {
+    line.trim_start().starts_with(['.', '\\'])
+}
+
+/// The name of a command as it stands in the table.
+pub(super) fn own_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    match ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == lower) {
+        Some((_, own)) => own.to_string(),
+        None => lower.replacen('\\', ".", 1),
+    }
+}
+
 /// The names of all commands.
 pub(super) fn names() -> Vec<&'static str> {
     commands().map(|command| command.name).collect()
@@ -221,9 +248,13 @@ impl Shell<'_> {
     pub(super) fn command(&mut self, line: &str) -> Done {
         let line = line.trim_end_matches(';').trim_end();
         let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let lower = name.to_lowercase();
+        let own = match (own_name(name), argument.trim()) {
+            // Without a name it lists what there is to be described.
+            (own, "") if name == "\\d" && own == ".schema" => ".tables".to_string(),
+            (own, _) => own,
+        };
         let command =
-            commands().find(|command| command.name == lower).ok_or_else(|| unknown(name))?;
+            commands().find(|command| command.name == own).ok_or_else(|| unknown(name))?;
         (command.run)(self, argument.trim())
     }
 

@@ -189,16 +189,20 @@ impl Completion {
     fn of_command(&self, line: &str, cursor: usize) -> Option<(usize, Vec<Pair>)> {
         let before = &line[..cursor];
         let dotted = before.trim_start();
-        if !dotted.starts_with('.') {
+        if !command::is_command(dotted) {
             return None;
         }
         let Some((name, argument)) = dotted.split_once(char::is_whitespace) else {
-            let names = command::names();
-            return Some((cursor - dotted.len(), matching(names.into_iter(), dotted)));
+            let mark = &dotted[..1];
+            let names: Vec<String> =
+                command::names().into_iter().map(|name| name.replacen('.', mark, 1)).collect();
+            let names = names.iter().map(String::as_str);
+            return Some((cursor - dotted.len(), matching(names, dotted)));
         };
+        let name = command::own_name(name);
         let word = argument.trim_start().rsplit(char::is_whitespace).next().unwrap_or_default();
         let at = cursor - word.len();
-        let words: &[&str] = match name {
+        let words: &[&str] = match name.as_str() {
             ".explain" | ".watch" => return None,
             ".set" => return Some((at, self.settings(word))),
             ".help" => &command::names(),
@@ -592,7 +596,9 @@ mod tests {
     #[test]
     fn what_fits_at_the_cursor_is_offered() {
         assert_eq!(offered(".ti|"), [".timer"]);
+        assert_eq!(offered(r"\ti|"), [r"\timer"]);
         assert_eq!(offered(".mode js|"), ["json", "jsonl"]);
+        assert_eq!(offered(r"\mode js|"), ["json", "jsonl"]);
         assert_eq!(offered(".read testdata/traps/zer|"), ["testdata/traps/zeros.csv"]);
         assert_eq!(offered("SELECT * FROM 'testdata/traps/zer|"), ["testdata/traps/zeros.csv'"]);
         assert_eq!(offered("SELECT * FROM 'testdata/tra|"), ["testdata/traps/"]);

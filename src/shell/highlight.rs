@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 
+use super::command::is_command;
 use super::pieces::{Kind, pieces};
 use crate::error::{Error, Result};
 
@@ -65,7 +66,7 @@ impl Palette {
 
     /// Colours a text that is being typed; its width stays.
     pub(super) fn highlight(&self, text: &str) -> String {
-        if text.len() > TEXT_LEN_MAX_BYTES || text.trim_start().starts_with('.') {
+        if text.len() > TEXT_LEN_MAX_BYTES || is_command(text) {
             return text.to_string();
         }
         let pieces = pieces(text);

@@ -9,6 +9,7 @@ use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper, Result};
 
+use super::command::is_command;
 use super::complete::Completion;
 use super::highlight::Palette;
 
@@ -28,7 +29,7 @@ impl Statements {
 impl Validator for Statements {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
         let text = context.input();
-        let complete = text.trim_start().starts_with('.') || crate::plan::parse::is_complete(text);
+        let complete = is_command(text) || crate::plan::parse::is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

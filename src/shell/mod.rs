@@ -187,7 +187,7 @@ impl<'a> Shell<'a> {
     /// [`Shell::take`]; None after an error.
     fn run_item(&mut self, line: &str) -> Option<Outcome> {
         let line = line.trim();
-        if line.starts_with('.') {
+        if command::is_command(line) {
             let done = self.command(line);
             return self.shown(done);
         }

@@ -1,5 +1,7 @@
 //! Scripts: texts of statements and dot-commands, one after the other.
 
+use super::command::is_command;
+
 /// The statements and dot-commands of a text, with the line that each begins in, counted from 1.
 pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
     let mut items = Vec::new();
@@ -13,7 +15,7 @@ pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
         if is_between && (trimmed.is_empty() || trimmed.starts_with("--")) {
             continue;
         }
-        if is_between && trimmed.starts_with('.') {
+        if is_between && is_command(trimmed) {
             items.push((idx + 1, trimmed));
             continue;
         }
