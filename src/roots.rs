@@ -73,7 +73,7 @@ impl Roots {
                 .is_some_and(|below| below.is_empty() || below.starts_with('/'))
         };
         let holds = !climbs(url) && allowed.urls.iter().any(lies_in);
-        if holds { Ok(()) } else { Err(self.outside(url)) }
+        if holds { Ok(()) } else { Err(self.outside(&crate::objects::shown(url))) }
     }
 
     /// Whether a path lies in one of the roots.
@@ -120,12 +120,9 @@ impl Roots {
 /// Whether a URL may lead up from where it seems to lie: no store follows `..`, but addresses of the
 /// web are read with escapes undone, backslashes for slashes, and without control characters.
 fn climbs(url: &str) -> bool {
-    let parts = url.split(['/', '\\']);
-    let is_up = |part: &str| {
-        let part = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
-        matches!(part.as_ref(), "." | "..")
-    };
-    url.contains(char::is_control) || parts.into_iter().any(is_up)
+    let decoded = percent_encoding::percent_decode_str(url).decode_utf8_lossy();
+    decoded.contains(char::is_control)
+        || decoded.split(['/', '\\']).any(|part| matches!(part, "." | ".."))
 }
 
 impl Root {

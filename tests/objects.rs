@@ -200,6 +200,8 @@ fn what_is_missing_is_named_with_what_is_there() {
     assert!(error.contains("did you mean 's3://test/testdata/sales'?"), "{error}");
     let error = engine().query("FROM 's3://none/x.csv'").expect_err("no bucket").to_string();
     assert!(error.contains("s3://none/x.csv"), "{error}");
+    let error = engine().query("FROM 's3://'").expect_err("no bucket").to_string();
+    assert!(error.contains("a bucket is missing"), "{error}");
     let error = engine().query("FROM 'hdfs://host/x.csv'").expect_err("no scheme").to_string();
     assert!(error.contains("there are no hdfs:// locations"), "{error}");
     put("bad.csv", b"id,n\n1,2\n2,\"x\n");
@@ -277,6 +279,7 @@ fn statements_are_confined_to_folders_of_buckets() {
         r"FROM 'https://host/in/..\..\out.csv?x=1'",
         "FROM 'https://host/in/.\t./out.csv?x=1'",
         "FROM 'https://host/inner.csv'",
+        "FROM 'https://host/in/x%2F..%2F..%2Fout.csv?x=1'",
     ] {
         let error = engine.query(sql).expect_err("outside").to_string();
         assert!(error.contains("outside the allowed folders"), "{sql}: {error}");
@@ -326,6 +329,18 @@ fn unreliable(cut_after: impl Fn(u64) -> Option<usize> + Send + 'static) -> Sock
         }
     });
     address
+}
+
+/// Settings say much about a store, but not which bucket a statement names.
+#[test]
+fn the_bucket_is_the_one_that_the_statement_names() {
+    std::fs::create_dir_all(store().bucket.with_file_name("other")).expect("made");
+    put("one.csv", b"n\n1\n");
+    let builder = with_store(Engine::builder())
+        .object_store_option("aws_bucket", "other")
+        .object_store_option("AWS_BUCKET_NAME", "other");
+    let answer = builder.build().expect("an engine").query("FROM 's3://test/one.csv'");
+    assert_eq!(super::slt::rows(&answer.expect("read")), [["1"]]);
 }
 
 /// Connections that are cut give the answer all the same, or an error: never other rows.
@@ -406,7 +421,11 @@ fn web(text: Arc<str>, knows_ranges: bool) -> SocketAddr {
                     None => ("200 OK", String::new(), &text[..]),
                     Some((start, end)) => (
                         "206 Partial Content",
-                        format!("Content-Range: bytes {start}-{}/{}\r\n", end - 1, text.len()),
+                        format!(
+                            "ETag: \"1\"\r\nContent-Range: bytes {start}-{}/{}\r\n",
+                            end - 1,
+                            text.len()
+                        ),
                         &text[start..end],
                     ),
                 };
@@ -435,6 +454,12 @@ fn a_file_of_the_web_is_a_table() {
         assert!(answer.contains("300000") && answer.contains("44999850000"), "{answer}");
         let error = engine.query(&format!("FROM 'http://{address}/x.csv'")).expect_err("none");
         assert!(error.to_string().contains("no file matches"), "{error}");
+        let error = engine.query(&format!("FROM 'http://me:SECRET@{address}/a.csv'"));
+        let error = error.expect_err("a password").to_string();
+        assert!(error.contains("are not read") && !error.contains("SECRET"), "{error}");
+        let copy = format!("COPY (SELECT 1 AS x) TO 'http://{address}/x.csv?sig=SECRET'");
+        let error = engine.query(&copy).expect_err("no place to write").to_string();
+        assert!(error.contains("cannot be written") && !error.contains("SECRET"), "{error}");
         let error = engine.query(&format!("FROM 'http://{address}/*.csv'")).expect_err("a glob");
         assert!(error.to_string().contains("name each file"), "{error}");
     }

@@ -35,7 +35,7 @@ fn statements_span_lines_and_commands_do_not() {
     send(&mut shell, "SELECT 6 * 7");
     send(&mut shell, "  AS answer, ';' AS semicolon;");
     shell.exp_string("42").expect("the answer");
-    send(&mut shell, ".mode jsonl");
+    send(&mut shell, r"\mode jsonl");
     send(&mut shell, "SELECT sum(n) AS total FROM 'testdata/traps/zeros.csv';");
     shell.exp_string("{\"total\":3}").expect("the other format");
     send(&mut shell, "SELECT nothing;");

@@ -73,7 +73,7 @@ impl<'a> Layouts<'a> {
     /// When it cannot be read or is of no known format.
     pub(super) fn of(&self, file: &Arc<SourceFile>, depth: Depth) -> Result<Arc<FileLayout>> {
         let look = || crate::formats::inspect(file, self.options, depth).map(Arc::new);
-        if file.is_stream() {
+        if file.state_key().is_none() {
             return look();
         }
         let key = (file.name.clone(), file.identity, self.options_hash, depth);

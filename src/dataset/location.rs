@@ -201,7 +201,8 @@ fn expand_braces(text: &str) -> Result<Vec<String>> {
             open.push(format!("{}{part}{}", &text[..start], &text[end..]));
         }
         if open.len() + done.len() > BRACES_MAX {
-            return Err(Error::sql(format!("the braces in {text:?} stand for too many paths")));
+            let shown = objects::shown(&text);
+            return Err(Error::sql(format!("the braces in {shown:?} stand for too many paths")));
         }
     }
     Ok(done)
@@ -278,7 +279,9 @@ pub fn resolve(text: &str, places: &Places) -> Result<String> {
         return Ok(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned());
     }
     if objects::is_url(text) {
-        return Err(Error::sql("only a path on this machine can stand here").at(Place::file(text)));
+        return Err(Error::sql("only a path on this machine can stand here")
+            .at(Place::file(objects::shown(text)))
+            .hint("an object in a store is written as a whole: COPY (SELECT ...) TO 's3://...'"));
     }
     match (text.strip_prefix('~'), &places.home) {
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
@@ -306,24 +309,29 @@ fn walk_pattern(pattern: &str, places: &Places, listing: &mut Listing) -> Result
     if patterns.is_empty() || fs::symlink_metadata(&path).is_ok() {
         return walk_entry(Path::new(&path), Named::ByUser, &mut Vec::new(), listing);
     }
-    let mut steps = Vec::new();
-    for &component in patterns {
-        steps.push(if component == "**" {
-            Step::AnyDepth
-        } else if has_glob(component) {
-            let glob = listing.glob(component).map_err(|error| {
-                Error::sql(format!("bad pattern {pattern:?}: {}", error.kind()))
-            })?;
-            Step::Glob(glob, component.starts_with(['.', '_']))
-        } else {
-            Step::Literal(component.to_string())
-        });
-    }
+    let steps = steps(patterns, pattern, listing)?;
     listing.roots.check(or_here(&start))?;
     if fs::metadata(or_here(&start)).is_ok() {
         follow(&start, &steps, &mut Vec::new(), listing)?;
     }
     Ok(())
+}
+
+/// The steps that components of a pattern are.
+fn steps(components: &[&str], pattern: &str, listing: &mut Listing) -> Result<Vec<Step>> {
+    let step = |&component: &&str| {
+        if component == "**" {
+            return Ok(Step::AnyDepth);
+        }
+        if !has_glob(component) {
+            return Ok(Step::Literal(component.to_string()));
+        }
+        let glob = listing.glob(component);
+        let bad = |error: globset::Error| format!("bad pattern {pattern:?}: {}", error.kind());
+        let glob = glob.map_err(|error| Error::sql(bad(error)))?;
+        Ok(Step::Glob(glob, component.starts_with(['.', '_'])))
+    };
+    components.iter().map(step).collect()
 }
 
 /// The folder that a path means; an empty one is where the process works.

@@ -56,7 +56,9 @@ use crate::notes::Counts;
 pub const FILENAME: &str = "filename";
 /// The column that `file_row_number => true` adds.
 pub const FILE_ROW_NUMBER: &str = "file_row_number";
-/// Tasks that read files of object stores at once, if there are several at all.
+/// Objects that are shorter on average are read by more tasks than there are cores.
+const FAR_LEN_MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// So many, if there are several tasks at all.
 const FAR_TASKS: usize = 16;
 /// Pieces for each task, about: enough to even out.
 const PIECES_FOR_TASK: u64 = 4;
@@ -702,7 +704,12 @@ impl TableProvider for DatasetTable {
                 return Err(DataFusionError::from(error.clone()));
             }
         }
-        let are_far = files.iter().any(|file| file.source.as_object().is_some());
+        let objects = files.iter().filter_map(|file| file.source.as_object());
+        let (count, len) = objects.fold((0_u64, 0_u64), |(count, len), object| {
+            (count + 1, len.saturating_add(object.len_bytes()))
+        });
+        // Of long ones each task has several requests under way anyway.
+        let are_far = count > 0 && len / count < FAR_LEN_MAX_BYTES;
         let task_count = match state.config().target_partitions() {
             // Who waits for a store leaves the core to others.
             count @ 2.. if are_far => count.max(FAR_TASKS),

@@ -67,6 +67,7 @@ impl Target {
         };
         let is_object = objects::is_url(&copy.target);
         if is_object {
+            Objects::check_writable(&copy.target)?;
             places.roots.check_url(&copy.target)?;
         } else {
             places.roots.check(&path)?;

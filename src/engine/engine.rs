@@ -245,7 +245,8 @@ impl EngineBuilder {
 
     /// Confines statements to folders and what lies in them: locations, COPY, INSERT and table
     /// functions that lead out of them are errors, also by links and `..`. What the program itself
-    /// keeps (spilling, `cache_dir`) is not confined.
+    /// keeps (spilling, `cache_dir`) is not confined. A root may be a URL, `s3://bucket/folder`; of
+    /// the web's servers, those are followed where they send to.
     ///
     /// # Errors
     /// When one is no folder, or the system cannot confine.

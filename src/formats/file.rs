@@ -175,12 +175,14 @@ impl SourceFile {
         }
     }
 
-    /// What any process finds the file by: an absolute path, or a URL; None for a stream, and for
-    /// an address that may be secret.
+    /// What any process finds the file by: an absolute path, or a URL; None for a stream, for an
+    /// address that may be secret, and for an object whose states cannot be told apart.
     pub fn address(&self) -> Option<String> {
         match &self.bytes {
             Bytes::Local(path, _) => Some(std::path::absolute(path).ok()?.to_str()?.to_string()),
-            Bytes::Object(object) => Some(object.url.clone()).filter(|url| *url == object.name),
+            Bytes::Object(object) => {
+                Some(object.url.clone()).filter(|url| object.has_state() && *url == object.name)
+            }
             Bytes::Stream(_) => None,
         }
     }

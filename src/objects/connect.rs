@@ -65,8 +65,10 @@ mod cloud {
     use crate::objects::{failed, wait};
 
     const CONNECT_WAIT: Duration = Duration::from_secs(5);
-    /// For one request with its bytes: the longest asks for some megabytes.
-    const REQUEST_WAIT: Duration = Duration::from_secs(60);
+    /// For one request with all its bytes; readers notice sooner that no more bytes come.
+    const REQUEST_WAIT: Duration = Duration::from_secs(300);
+    /// The same of a web server, which may have to send a whole file at once.
+    const WEB_WAIT: Duration = Duration::from_secs(3600);
     /// A store that is away for longer is an error.
     const RETRY_WAIT: Duration = Duration::from_secs(30);
     const RETRIES_MAX: usize = 6;
@@ -90,13 +92,13 @@ mod cloud {
             .find_map(|name| settings.get(*name));
         let options = options(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")));
         let bucket = root.split_once("://").map_or("", |(_, bucket)| bucket);
-        let mut builder = AmazonS3Builder::new()
-            .with_retry(retry())
-            .with_client_options(options.clone())
-            .with_bucket_name(bucket);
+        let mut builder =
+            AmazonS3Builder::new().with_retry(retry()).with_client_options(options.clone());
         for (key, value) in known(settings, "aws_") {
             builder = builder.with_config(key, value);
         }
+        // What a setting calls the bucket is not what the user has written.
+        builder = builder.with_bucket_name(bucket);
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         } else if !has("aws_region") && !has("aws_default_region") {
@@ -147,7 +149,7 @@ mod cloud {
         HttpBuilder::new()
             .with_url(root)
             .with_retry(retry())
-            .with_client_options(options(root.starts_with("http://")))
+            .with_client_options(options(root.starts_with("http://")).with_timeout(WEB_WAIT))
             .build()
             .map(shared)
     }

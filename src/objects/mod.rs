@@ -82,11 +82,19 @@ pub(crate) fn is_web(url: &str) -> bool {
 
 /// An address as it is shown: what stands in a query may open doors.
 pub(crate) fn shown(url: &str) -> String {
-    match url.split_once('?') {
-        Some((address, query)) if is_web(url) => {
-            format!("{address}?({:08x})", digest(query).0 as u32)
-        }
-        _ => url.to_string(),
+    let Some((root, _)) = split(url) else { return url.to_string() };
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    // Elsewhere a question mark is a glob, unless somebody took it for a query.
+    let is_query = is_web(url) || query.to_lowercase().contains("sig=");
+    let address = match root.split_once("://").and_then(|(_, host)| host.rsplit_once('@')) {
+        // Whose container it is is no secret; a password is.
+        Some((user, _)) if is_web(url) => address.replacen(user, "...", 1),
+        _ => address.to_string(),
+    };
+    match (url.contains('?'), is_query) {
+        (true, true) => format!("{address}?({:08x})", digest(query).0 as u32),
+        (true, false) => format!("{address}?{query}"),
+        (false, _) => address,
     }
 }
 
@@ -205,6 +213,19 @@ impl Objects {
         })
     }
 
+    /// Refuses what cannot be written to.
+    ///
+    /// # Errors
+    /// When it is an address of the web.
+    pub fn check_writable(url: &str) -> Result<()> {
+        match is_web(url) {
+            true => Err(Error::sql("files of the web cannot be written")
+                .at(Place::file(shown(url)))
+                .hint("name a file on this machine, or in s3://, gs://, az://")),
+            false => Ok(()),
+        }
+    }
+
     /// The store of a URL, and the key within it.
     fn place(&self, url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let at = |error: Error| error.at(Place::file(shown(url)));
@@ -213,8 +234,14 @@ impl Objects {
             return Err(at(Error::sql("a bucket is missing")
                 .hint("write it behind the slashes: s3://bucket/folder")));
         }
-        // A web address is written with escapes, a key as it is. With a query it is the only one.
-        let (root, path) = match (is_web(url), url.contains('?')) {
+        if is_web(url) && root.contains('@') {
+            return Err(at(Error::sql("addresses with a user or a password are not read")
+                .hint("fetch the file first, and name it where it lies then")));
+        }
+        // A web address is written with escapes, which may mean something to its server: it is asked for
+        // as it is. A key is a key.
+        let url = if is_web(url) { url.split('#').next().unwrap_or(url) } else { url };
+        let (root, path) = match (is_web(url), url.contains(['?', '%']) || url.ends_with('/')) {
             (true, true) => (url, Ok(Path::default())),
             (true, false) => (root, Path::from_url_path(key)),
             (false, _) => (root, Path::parse(key.trim_end_matches('/'))),
@@ -288,6 +315,9 @@ fn failed(what: &str, url: &str, error: &object_store::Error) -> Error {
     use object_store::Error as Store;
     let place = Place::file(shown(url));
     match error {
+        Store::NotFound { .. } if what == "write" || reason(error).contains("NoSuchBucket") => {
+            Error::data(format!("cannot {what} the object: there is no such bucket")).at(place)
+        }
         Store::NotFound { .. } => {
             Error::data(format!("cannot {what} the object: there is none")).at(place).passing()
         }
@@ -381,6 +411,14 @@ mod tests {
     fn what_is_secret_is_not_shown() {
         let text = "GET https://a.blob.core.windows.net/c/x?sv=1&sig=SECRET failed, why?";
         assert_eq!(without_queries(text), "GET https://a.blob.core.windows.net/c/x failed, why?");
+        let address = "https://me:SECRET@host/x.csv?sig=SECRET";
+        assert!(shown(address).starts_with("https://...@host/x.csv?("), "{}", shown(address));
+        assert!(!shown("az://c/*.csv?sv=1&sig=SECRET").contains("SECRET"));
+        for plain in
+            ["s3://b/year=202?/x=1/*.csv", "abfss://c@account.dfs/x", "https://h/x.csv", "a?"]
+        {
+            assert_eq!(shown(plain), plain);
+        }
         let objects = Objects::new([("AWS_SECRET_ACCESS_KEY".to_string(), "SECRET".to_string())]);
         assert_eq!(format!("{objects:?}"), r#"{"aws_secret_access_key"}"#);
     }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::{StreamExt, TryStreamExt};
@@ -21,8 +22,13 @@ const BLOCK_LEN_BYTES: u64 = 4 << 20;
 const REST_LEN_BYTES: u64 = 64 << 10;
 /// Requests of a reader that are under way at once.
 const AHEAD_MAX: usize = 2;
+/// A store that sends nothing for so long is an error.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Ranges that lie nearer to one another are read as one.
 const GAP_LEN_MAX_BYTES: u64 = 1 << 20;
+
+/// The bytes of an answer, as they come.
+type Parts = futures::stream::BoxStream<'static, object_store::Result<Bytes>>;
 
 /// An object as it was when it was found.
 pub struct Object {
@@ -59,17 +65,27 @@ impl Object {
 
     /// Time of modification in nanoseconds since 1970, as far as the store tells.
     pub fn modified_ns(&self) -> i128 {
-        self.meta.last_modified.timestamp_nanos_opt().map_or(0, i128::from)
+        // Some answers tell it in seconds only.
+        i128::from(self.meta.last_modified.timestamp()) * 1_000_000_000
     }
 
     /// A number for its state: the same state, the same number, in any process.
     pub fn state(&self) -> (u64, u64) {
-        digest(&(&self.meta.e_tag, &self.meta.version))
+        match &self.meta.e_tag {
+            Some(tag) => digest(bare(tag)),
+            None => digest(&self.meta.version),
+        }
     }
 
     /// Whether the store names each state differently, however soon one follows another.
     pub fn has_tag(&self) -> bool {
-        self.strong_tag().is_some()
+        // On the web a tag may be a length and a second.
+        self.strong_tag().is_some() && !is_web(&self.url)
+    }
+
+    /// Whether one state can be told from another at all.
+    pub fn has_state(&self) -> bool {
+        self.meta.e_tag.is_some() || self.meta.last_modified.timestamp() != 0
     }
 
     /// A number for its content, where the store tells states apart by what they hold.
@@ -81,6 +97,15 @@ impl Object {
 
     fn strong_tag(&self) -> Option<&str> {
         self.tag().filter(|tag| !tag.starts_with("W/"))
+    }
+
+    /// A tag as a condition is written with it.
+    fn condition(&self, tag: &str) -> String {
+        // Azure wants the quotes that its lists leave out; its schemes alone begin so.
+        match self.url.starts_with('a') {
+            true => format!("\"{}\"", bare(tag)),
+            false => tag.to_string(),
+        }
     }
 
     /// What the store calls this state, if it says.
@@ -148,6 +173,10 @@ impl Object {
                 Error::data("bytes outside the object were asked for").at(Place::file(&self.name))
             );
         }
+        if !self.has_state() {
+            // Parts of it might belong to different states.
+            self.fetch().await?;
+        }
         if self.whole.get().is_some() {
             return self.of_whole(range);
         }
@@ -157,13 +186,13 @@ impl Object {
                 self.of_whole(range)
             }
             Err(error) => Err(failed("read", &self.url, &error)),
-            Ok((meta, stream)) => {
+            Ok((meta, mut stream)) => {
                 self.check(&meta)?;
                 let len = range.end - range.start;
-                let mut parts: Vec<Bytes> = stream
-                    .try_collect()
-                    .await
-                    .map_err(|error| failed("read", &self.url, &error))?;
+                let mut parts: Vec<Bytes> = Vec::new();
+                while let Some(part) = self.next(&mut stream).await? {
+                    parts.push(part);
+                }
                 let bytes = match &mut parts[..] {
                     [one] => std::mem::take(one),
                     parts => parts.concat().into(),
@@ -177,21 +206,29 @@ impl Object {
         }
     }
 
-    async fn get(
-        &self,
-        range: Option<Range<u64>>,
-    ) -> object_store::Result<(
-        ObjectMeta,
-        futures::stream::BoxStream<'static, object_store::Result<Bytes>>,
-    )> {
+    async fn get(&self, range: Option<Range<u64>>) -> object_store::Result<(ObjectMeta, Parts)> {
         let options = GetOptions {
             range: range.map(GetRange::Bounded),
-            if_match: self.strong_tag().map(str::to_string),
-            version: self.meta.version.clone(),
+            if_match: self.strong_tag().map(|tag| self.condition(tag)),
             ..GetOptions::default()
         };
-        let result = self.store.get_opts(&self.meta.location, options).await?;
+        let asked = self.store.get_opts(&self.meta.location, options);
+        let silent = |elapsed: tokio::time::error::Elapsed| object_store::Error::Generic {
+            store: "store",
+            source: Box::new(elapsed),
+        };
+        let result = tokio::time::timeout(SILENCE_MAX, asked).await.map_err(silent)??;
         Ok((result.meta.clone(), result.into_stream()))
+    }
+
+    /// The next bytes of an answer.
+    async fn next(&self, parts: &mut Parts) -> Result<Option<Bytes>> {
+        let next = tokio::time::timeout(SILENCE_MAX, parts.try_next()).await;
+        let next = next.map_err(|_| {
+            Error::data("cannot read the object: the store sends no more of it")
+                .at(Place::file(&self.name))
+        })?;
+        next.map_err(|error| failed("read", &self.url, &error))
     }
 
     /// Refuses another state than the one that was found: not every server heeds conditions.
@@ -203,7 +240,7 @@ impl Object {
             );
         if let (true, Some(tag)) = (is_same, &now.e_tag) {
             let first = self.first_tag.get_or_init(|| tag.clone());
-            return if first == tag { Ok(()) } else { Err(changed(&self.url)) };
+            return if bare(first) == bare(tag) { Ok(()) } else { Err(changed(&self.url)) };
         }
         if is_same { Ok(()) } else { Err(changed(&self.url)) }
     }
@@ -221,9 +258,7 @@ impl Object {
         self.check(&meta)?;
         let mut file = tempfile::tempfile().map_err(fail)?;
         let mut len = 0;
-        while let Some(bytes) =
-            stream.try_next().await.map_err(|error| failed("read", &self.url, &error))?
-        {
+        while let Some(bytes) = self.next(&mut stream).await? {
             len += bytes.len() as u64;
             file.write_all(&bytes).map_err(fail)?;
         }
@@ -246,11 +281,16 @@ impl Object {
     }
 }
 
+/// A tag without its quotes: not every list has them.
+fn bare(tag: &str) -> &str {
+    tag.trim_matches('"')
+}
+
 /// Whether two states, by their tags and their times in seconds, are one. Lists tell times more finely
 /// than other answers do.
 pub fn is_same_state(one: (Option<&str>, i64), other: (Option<&str>, i64)) -> bool {
     match (one.0, other.0) {
-        (Some(one), Some(other)) => one == other,
+        (Some(one), Some(other)) => bare(one) == bare(other),
         _ => one.1 == other.1,
     }
 }

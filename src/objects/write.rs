@@ -51,7 +51,9 @@ async fn send(url: &str, parts: &mut WriteMultipart, mut file: File) -> Result<(
         let mut bytes = Vec::with_capacity(PART_LEN_BYTES);
         let read = file.by_ref().take(PART_LEN_BYTES as u64).read_to_end(&mut bytes);
         if read.map_err(|error| Error::io("read what goes into", url, &error))? == 0 {
-            return Ok(());
+            // All have arrived, or what failed is known while parts can still be deleted.
+            let arrived = parts.wait_for_capacity(1).await;
+            return arrived.map_err(|error| failed("write", url, &error));
         }
         parts.wait_for_capacity(PARTS_MAX).await.map_err(|error| failed("write", url, &error))?;
         parts.put(bytes.into());

@@ -112,6 +112,7 @@ impl OutputFile {
     pub fn create(target: &Path, objects: &Objects) -> Result<Self> {
         let fail = |error: io::Error| Error::cannot_write(target, &error);
         if target.to_str().is_some_and(objects::is_url) {
+            Objects::check_writable(&target.to_string_lossy())?;
             let stage = NamedTempFile::new().map_err(fail)?;
             let file = stage.as_file().try_clone().map_err(fail)?;
             let packer = Arc::new(Mutex::new(Packer::new(file, target).map_err(fail)?));

@@ -3,49 +3,59 @@
 //! A store has keys and no folders: all keys below the part without globs are listed, and the pattern
 //! says which of them are meant. What is hidden or not data by its name is left out as on a disk.
 
-use globset::GlobMatcher;
-
-use super::{FILES_MAX, Listing, Places, has_glob, is_data_name, is_hidden, nearest_of};
+use super::{
+    FILES_MAX, Listing, Places, Step, has_glob, is_data_name, is_hidden, nearest_of, steps,
+};
 use crate::error::{Error, Place, Result};
 use crate::formats::file::SourceFile;
-use crate::objects::{Object, is_web};
+use crate::objects::{Object, is_web, shown};
 
 /// Adds the objects that a URL stands for.
 pub(super) fn walk(pattern: &str, places: &Places, listing: &mut Listing) -> Result<()> {
-    places.roots.check_url(pattern)?;
-    // All below a folder is the folder.
-    let url = pattern.trim_end_matches("/**").trim_end_matches('/');
-    let plain = plain_part(url);
-    if is_web(url) {
-        let path = url.split_once('?').map_or(url, |(path, _)| path);
+    if pattern.ends_with("://") || pattern.contains(":///") {
+        // The error says what is missing.
+        return places.objects.find(pattern).map(drop);
+    }
+    if is_web(pattern) {
+        places.roots.check_url(pattern)?;
+        let path = pattern.split_once('?').map_or(pattern, |(path, _)| path);
         if has_glob(path) {
             return Err(Error::sql("a web server does not tell which files it has")
-                .at(Place::file(pattern))
+                .at(Place::file(shown(pattern)))
                 .hint("name each file, or a range of them: https://host/{01..12}.parquet"));
         }
         let found = places.objects.find(pattern)?;
         return found.map_or(Ok(()), |object| add(object, Named::ByUser, listing));
     }
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+    // The scheme and the bucket.
+    let (root, parts) = parts.split_at(2.min(parts.len()));
+    let plain_count = parts.iter().take_while(|part| !has_glob(part)).count();
+    let url = |parts: &[&str]| [&[root[0], ""], &root[1..], parts].concat().join("/");
+    places.roots.check_url(&url(parts))?;
     // A key may really be called `a[1].csv`.
-    if (plain == url || is_literal(url))
-        && url == pattern
-        && let Some(object) = places.objects.find(url)?
-    {
+    let may_be_key = !pattern.contains(['*', '?']) && !pattern.ends_with('/');
+    if may_be_key && let Some(object) = places.objects.find(&url(parts))? {
         return add(object, Named::ByUser, listing);
     }
-    let wanted = Wanted::of(url, plain, listing)?;
-    for object in places.objects.list(plain, FILES_MAX)? {
-        match wanted.named(&object.url) {
-            Some(Named::ByFolder) if is_hidden_below(&object.url, plain) => listing.skip("hidden"),
-            Some(named) => add(object, named, listing)?,
-            None => {}
+    let (plain, patterns) = parts.split_at(plain_count);
+    let steps = steps(patterns, pattern, listing)?;
+    let folder = url(plain);
+    for object in places.objects.list(&folder, FILES_MAX)? {
+        let below = object.url.strip_prefix(&folder).and_then(|key| key.strip_prefix('/'));
+        let Some(below) = below else { continue };
+        let key: Vec<&str> = below.split('/').collect();
+        match follow(&key, &steps) {
+            Found::Meant(named) => add(object, named, listing)?,
+            Found::Hidden => listing.skip("hidden"),
+            Found::Other => {}
         }
     }
     Ok(())
 }
 
 /// How an object came to be looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     /// The user wrote its key, or a pattern for it.
     ByUser,
@@ -53,72 +63,47 @@ enum Named {
     ByFolder,
 }
 
-/// Which URLs are meant.
-struct Wanted {
-    /// The folder without globs.
-    plain_len: usize,
-    glob: Option<GlobMatcher>,
-    /// How often a pattern goes down; None if any number of times.
-    depth: Option<usize>,
+/// What an object is to a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Meant(Named),
+    /// It would be meant, if it were not hidden.
+    Hidden,
+    Other,
 }
 
-impl Wanted {
-    fn of(url: &str, plain: &str, listing: &mut Listing) -> Result<Self> {
-        let rest = url[plain.len()..].trim_start_matches('/');
-        let (plain_len, depth) = (plain.len() + 1, rest.split('/').count());
-        if rest.is_empty() {
-            return Ok(Wanted { plain_len, glob: None, depth: None });
+/// What the parts of a key are to the steps of a pattern, just as if folders were walked.
+fn follow(key: &[&str], steps: &[Step]) -> Found {
+    let Some((step, rest)) = steps.split_first() else {
+        let hides = |part: &&str| is_hidden(part) || part.ends_with(".crc");
+        return match key {
+            [] => Found::Meant(Named::ByUser),
+            _ if key.iter().any(hides) => Found::Hidden,
+            _ => Found::Meant(Named::ByFolder),
+        };
+    };
+    let Some((&part, below)) = key.split_first() else { return Found::Other };
+    let is_folder = !below.is_empty();
+    match step {
+        Step::Literal(name) if name == part => follow(below, rest),
+        Step::Literal(_) => Found::Other,
+        Step::Glob(glob, hidden_too) => {
+            let is_last = rest.is_empty();
+            match glob.is_match(part) {
+                true if is_hidden(part) && !hidden_too && is_last => Found::Hidden,
+                true if (!is_hidden(part) || *hidden_too) && (is_last || is_folder) => {
+                    follow(below, rest)
+                }
+                _ => Found::Other,
+            }
         }
-        let glob = listing
-            .glob(rest)
-            .map_err(|error| Error::sql(format!("bad pattern {url:?}: {}", error.kind())))?;
-        let depth = (!rest.split('/').any(|part| part == "**")).then_some(depth);
-        Ok(Wanted { plain_len, glob: Some(glob), depth })
+        Step::AnyDepth if rest.is_empty() => follow(key, rest),
+        Step::AnyDepth => match follow(key, rest) {
+            Found::Meant(named) => Found::Meant(named),
+            Found::Hidden | Found::Other if is_folder && !is_hidden(part) => follow(below, steps),
+            found => found,
+        },
     }
-
-    fn named(&self, url: &str) -> Option<Named> {
-        let Some(glob) = &self.glob else { return Some(Named::ByFolder) };
-        let key = url.get(self.plain_len..)?;
-        let ends = key.match_indices('/').map(|(at, _)| at);
-        let is_deep =
-            |end: usize| self.depth.is_none_or(|depth| key[..end].split('/').count() == depth);
-        if is_deep(key.len()) && glob.is_match(key) {
-            let hidden = key.split('/').any(is_hidden) && !self.names_hidden(glob);
-            return Some(if hidden { Named::ByFolder } else { Named::ByUser });
-        }
-        let in_folder = ends.into_iter().any(|end| is_deep(end) && glob.is_match(&key[..end]));
-        in_folder.then_some(Named::ByFolder)
-    }
-
-    /// Whether the pattern itself begins with what marks names as hidden.
-    fn names_hidden(&self, glob: &GlobMatcher) -> bool {
-        glob.glob().glob().split('/').any(|part| part.starts_with(['.', '_']))
-    }
-}
-
-/// A URL as far as it has no globs: whole folders, or all of it.
-fn plain_part(url: &str) -> &str {
-    let mut end = 0;
-    for (at, part) in url.split('/').scan(0, |at, part| {
-        let start = *at;
-        *at += part.len() + 1;
-        Some((start, part))
-    }) {
-        if has_glob(part) {
-            break;
-        }
-        end = at + part.len();
-    }
-    &url[..end]
-}
-
-/// Whether what looks like a glob may be a name.
-fn is_literal(url: &str) -> bool {
-    !url.contains(['*', '?'])
-}
-
-fn is_hidden_below(url: &str, plain: &str) -> bool {
-    url[plain.len()..].split('/').any(|part| is_hidden(part) || part.ends_with(".crc"))
 }
 
 fn add(object: Object, named: Named, listing: &mut Listing) -> Result<()> {
@@ -136,7 +121,7 @@ fn add(object: Object, named: Named, listing: &mut Listing) -> Result<()> {
 /// An error for a URL that stands for nothing, with the nearest thing that exists.
 pub(super) fn with_nearest(error: Error, location: &str, places: &Places) -> Error {
     let url = location.trim_end_matches('/');
-    if is_web(url) || places.roots.is_confined() {
+    if is_web(location) || places.roots.is_confined() {
         return error;
     }
     // Up the path to a folder that holds anything.
@@ -169,6 +154,8 @@ mod tests {
             ("t/year=2024/.hidden.csv", b"x"),
             ("t/README.md", b"x"),
             ("t/empty.csv", b""),
+            ("t/_x/c.csv", b"x"),
+            ("t/deep/_x/d.csv", b"x"),
             ("t/deep/er/b.csv", b"x"),
             ("one.csv", b"x"),
             ("c[1].csv", b"x"),
@@ -198,6 +185,12 @@ mod tests {
         assert_eq!(names("t/year={2023,2024}/a.csv"), years);
         assert_eq!(names("t/year=202[4]/?.csv"), years[1..]);
         assert_eq!(names("t/year=2024/_*"), ["t/year=2024/_SUCCESS"]);
+        assert_eq!(names("t/*/**"), all);
+        assert_eq!(names("*/**"), all);
+        assert_eq!(names("/t//year=202[4]///*.csv"), years[1..]);
+        assert_eq!(names("t/_*"), ["t/_x/c.csv"]);
+        assert_eq!(names("t/*/_x"), ["t/deep/_x/d.csv"]);
+        assert_eq!(names("t/**/_x/*.csv"), ["t/_x/c.csv", "t/deep/_x/d.csv"]);
         assert_eq!(names("*.csv"), ["c[1].csv", "one.csv"]);
     }
 
