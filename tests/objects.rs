@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
@@ -390,12 +390,13 @@ fn a_store_that_is_away_is_an_error_that_says_so() {
 }
 
 /// A server of the web that gives one text, as a whole or in ranges.
-fn web(text: Arc<str>, knows_ranges: bool) -> SocketAddr {
+fn web(page: Arc<Mutex<Arc<str>>>, knows_ranges: bool) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            let (Ok(mut client), text) = (client, Arc::clone(&text)) else { continue };
+            let text = Arc::clone(&page.lock().expect("a page"));
+            let Ok(mut client) = client else { continue };
             std::thread::spawn(move || {
                 let mut lines = BufReader::new(client.try_clone().expect("a handle")).lines();
                 let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
@@ -448,7 +449,7 @@ fn a_file_of_the_web_is_a_table() {
     let text: Arc<str> = many_rows().into();
     let engine = Engine::open().expect("an engine");
     for knows_ranges in [true, false] {
-        let address = web(Arc::clone(&text), knows_ranges);
+        let address = web(Arc::new(Mutex::new(Arc::clone(&text))), knows_ranges);
         let sql = format!("SELECT count(*) AS n, sum(id) AS ids FROM 'http://{address}/a%20b.csv'");
         let answer = engine.query(&sql).expect("read").to_string();
         assert!(answer.contains("300000") && answer.contains("44999850000"), "{answer}");
@@ -463,4 +464,20 @@ fn a_file_of_the_web_is_a_table() {
         let error = engine.query(&format!("FROM 'http://{address}/*.csv'")).expect_err("a glob");
         assert!(error.to_string().contains("name each file"), "{error}");
     }
+}
+
+/// Where a server tells neither time nor tag, nothing is kept of what a file held.
+#[test]
+fn a_file_of_the_web_may_change_without_a_sign() {
+    let page = Arc::new(Mutex::new(Arc::from(many_rows())));
+    let address = web(Arc::clone(&page), false);
+    let cache = tempfile::tempdir().expect("a folder");
+    let engine = Engine::builder().cache_dir(cache.path()).build().expect("an engine");
+    let sql = format!("SELECT count(*) FROM 'http://{address}/a%20b.csv' WHERE name = 'plain'");
+    let count = || super::slt::rows(&engine.query(&sql).expect("read"))[0][0].clone();
+    assert_eq!(count(), "257142");
+    assert_eq!(count(), "257142");
+    let changed = many_rows().replace("plain", "other");
+    *page.lock().expect("a page") = Arc::from(changed);
+    assert_eq!(count(), "0");
 }
