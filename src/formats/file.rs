@@ -19,6 +19,8 @@ use crate::roots::Roots;
 
 /// A file that changed so shortly before could change again within the clock's granularity.
 const SETTLED_NS: i128 = 2_000_000_000;
+/// The same of an object without a tag: a store has a clock of its own.
+const SETTLED_OBJECT_NS: i128 = 60_000_000_000;
 /// The system's own clock of changes, which nobody can set back, ticks at least this often.
 const CLOCK_NS: i128 = 50_000_000;
 /// Files up to this length are read once and kept until their statement ends.
@@ -196,12 +198,14 @@ impl SourceFile {
 
     /// Whether the file was left alone long enough for a change to show in its time of modification.
     pub fn is_settled(&self) -> bool {
-        if self.as_object().is_some_and(|object| object.has_tag()) {
-            return true;
-        }
+        let settled_ns = match self.as_object() {
+            Some(object) if object.has_tag() => return true,
+            Some(_) => SETTLED_OBJECT_NS,
+            None => SETTLED_NS,
+        };
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i128);
-        now - self.identity.modified_ns > SETTLED_NS && now - self.changed_ns > CLOCK_NS
+        now - self.identity.modified_ns > settled_ns && now - self.changed_ns > CLOCK_NS
     }
 
     /// Opens a file and checks that it is still the one that was listed; of an object each read

@@ -79,8 +79,8 @@ impl Object {
 
     /// Whether the store names each state differently, however soon one follows another.
     pub fn has_tag(&self) -> bool {
-        // On the web a tag may be a length and a second.
-        self.strong_tag().is_some() && !is_web(&self.url)
+        // On the web a tag may be a length and a second; one that came later is not in `state`.
+        self.meta.e_tag.as_deref().is_some_and(is_strong) && !is_web(&self.url)
     }
 
     /// Whether one state can be told from another at all.
@@ -96,7 +96,7 @@ impl Object {
     }
 
     fn strong_tag(&self) -> Option<&str> {
-        self.tag().filter(|tag| !tag.starts_with("W/"))
+        self.tag().filter(|tag| is_strong(tag))
     }
 
     /// A tag as a condition is written with it.
@@ -150,7 +150,7 @@ impl Object {
 
     /// The bytes of a range, a long one with several requests at once: each has to end in time.
     async fn long_range(&self, range: Range<u64>) -> Result<Bytes> {
-        if range.end - range.start <= 2 * BLOCK_LEN_BYTES {
+        if range.end.saturating_sub(range.start) <= 2 * BLOCK_LEN_BYTES {
             return self.range(range).await;
         }
         let starts = range.clone().step_by(BLOCK_LEN_BYTES as usize);
@@ -279,6 +279,11 @@ impl Object {
         file.read_exact(&mut bytes).map_err(fail)?;
         Ok(bytes.into())
     }
+}
+
+/// Whether a tag is of the bytes, and not only of what they mean.
+fn is_strong(tag: &str) -> bool {
+    !tag.starts_with("W/")
 }
 
 /// A tag without its quotes: not every list has them.
