@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use datafusion::error::DataFusionError;
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
 /// Result of everything in swath that can fail.
@@ -280,6 +281,12 @@ impl std::error::Error for Error {}
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         DataFusionError::External(Box::new(error))
+    }
+}
+
+impl From<Error> for ParquetError {
+    fn from(error: Error) -> Self {
+        ParquetError::External(Box::new(error))
     }
 }
 

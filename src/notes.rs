@@ -225,6 +225,7 @@ impl Notes {
     }
 
     /// Whether two are clones of one.
+    #[cfg(feature = "cluster")]
     pub(crate) fn is_same(&self, other: &Notes) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

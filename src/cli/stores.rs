@@ -15,6 +15,10 @@ const VENDOR_FILES: [(&str, &str, &str); 2] = [
 
 /// The object stores as the user of this process may use them.
 pub(super) fn objects() -> Objects {
+    Objects::with_lookup(settings)
+}
+
+fn settings() -> Vec<(String, String)> {
     let variables = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let is_known = ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
@@ -46,7 +50,7 @@ pub(super) fn objects() -> Objects {
             settings.push((setting.to_string(), "true".to_string()));
         }
     }
-    Objects::new(settings)
+    settings
 }
 
 /// What a profile of Amazon's tools says, `default` if none is named.

@@ -91,15 +91,10 @@ impl Seen {
             true => self.found_object(host)?,
             false => self.found_local(host)?,
         };
-        let (then_ns, now_ns) = (self.modified_ns, file.identity.modified_ns);
-        let is_same = match file.as_object() {
-            Some(object) => {
-                let seconds = |ns: i128| (ns / 1_000_000_000) as i64;
-                let then = (self.tag.as_deref(), seconds(then_ns));
-                is_same_state(then, (object.tag(), seconds(now_ns)))
-            }
-            None => then_ns == now_ns,
-        };
+        // Files of a disk have no tags.
+        let tag = file.as_object().and_then(|object| object.tag());
+        let then = (self.tag.as_deref(), self.modified_ns);
+        let is_same = is_same_state(then, (tag, file.identity.modified_ns));
         let other = if file.identity.len != self.len {
             format!("{} bytes there, {} bytes here", file.identity.len, self.len)
         } else if !is_same {

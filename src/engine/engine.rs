@@ -21,7 +21,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::fragment::Fragments;
 use crate::exec::limits::SpillFolder;
 use crate::formats::file::StreamSource;
-use crate::objects::Objects;
 use crate::roots::Roots;
 use crate::store::Store;
 
@@ -231,7 +230,7 @@ impl EngineBuilder {
     /// All of the settings of object stores at once.
     #[cfg(feature = "shell")]
     #[must_use]
-    pub(crate) fn objects(mut self, objects: Objects) -> Self {
+    pub(crate) fn objects(mut self, objects: crate::objects::Objects) -> Self {
         self.places.objects = objects;
         self
     }

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::error::{Error, Place, Result};
@@ -502,14 +501,12 @@ impl ChunkReader for OpenFile {
     type T = Box<dyn Read + Send>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let read = self.source.read_range(start, self.len());
-        read.map_err(|error| ParquetError::External(Box::new(error)))
+        Ok(self.source.read_range(start, self.len())?)
     }
 
     fn get_bytes(&self, start: u64, len: usize) -> parquet::errors::Result<bytes::Bytes> {
         let mut buffer = vec![0; len];
-        let read = self.read_exact_at(&mut buffer, start);
-        read.map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.read_exact_at(&mut buffer, start)?;
         Ok(buffer.into())
     }
 }

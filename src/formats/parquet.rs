@@ -317,9 +317,7 @@ impl Reader {
         Counts::bump(&self.notes.counts().bytes_read, len as u64);
         Ok(bytes::Bytes::from_owner(buffer))
     }
-}
 
-impl Reader {
     /// Ranges of an object: those that are wanted together are asked for together.
     async fn fetch(
         &self,
@@ -390,10 +388,6 @@ impl Drop for Buffer {
     }
 }
 
-fn outward(error: Error) -> ParquetError {
-    ParquetError::External(Box::new(error))
-}
-
 impl AsyncFileReader for Reader {
     fn get_bytes(
         &mut self,
@@ -403,7 +397,7 @@ impl AsyncFileReader for Reader {
             let one = |mut bytes: Vec<bytes::Bytes>| bytes.pop().unwrap_or_default();
             return self.get_byte_ranges(vec![range]).map_ok(one).boxed();
         }
-        std::future::ready(self.read(range).map_err(outward)).boxed()
+        std::future::ready(self.read(range).map_err(ParquetError::from)).boxed()
     }
 
     fn get_byte_ranges(
@@ -411,10 +405,10 @@ impl AsyncFileReader for Reader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<bytes::Bytes>>> {
         if let Some(object) = self.file.as_object().cloned() {
-            return async move { self.fetch(&object, ranges).await.map_err(outward) }.boxed();
+            return async move { Ok(self.fetch(&object, ranges).await?) }.boxed();
         }
         let bytes: Result<_> = ranges.into_iter().map(|range| self.read(range)).collect();
-        std::future::ready(bytes.map_err(outward)).boxed()
+        std::future::ready(bytes.map_err(ParquetError::from)).boxed()
     }
 
     fn get_metadata<'a>(

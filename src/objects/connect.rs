@@ -3,15 +3,18 @@
 //! Without credentials nothing is signed, so that public data needs no account, unless the machine
 //! is one that its owner gives a role.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 
+use super::Settings;
 use crate::error::{Error, Result};
 
-/// Names of settings, in lower case, to values.
-type Settings = BTreeMap<String, String>;
+/// Whether a URL lies in Azure's store.
+pub(super) fn is_azure(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    matches!(scheme, Some("az" | "azure" | "abfs" | "abfss" | "adl"))
+}
 
 /// What to type where a store knows nobody.
 pub(super) fn how_to_sign_in(url: &str) -> &'static str {
@@ -20,7 +23,7 @@ pub(super) fn how_to_sign_in(url: &str) -> &'static str {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE for one of ~/.aws"
         }
         Some("gs") => "set GOOGLE_APPLICATION_CREDENTIALS to the file with the key",
-        Some("az" | "azure" | "abfs" | "abfss" | "adl") => {
+        _ if is_azure(url) => {
             "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_SAS_TOKEN"
         }
         _ => "the server wants a password, which cannot be given: fetch the file first",
@@ -40,7 +43,7 @@ pub(super) fn connect(root: &str, settings: &Settings) -> Result<Arc<dyn ObjectS
     let store = match scheme {
         "s3" | "s3a" => cloud::amazon(root, settings)?,
         "gs" => cloud::google(root, settings),
-        "az" | "azure" | "abfs" | "abfss" | "adl" => cloud::microsoft(root, settings),
+        _ if is_azure(root) => cloud::microsoft(root, settings),
         "http" | "https" => cloud::web(root),
         _ => {
             return Err(Error::sql(format!("there are no {scheme}:// locations"))

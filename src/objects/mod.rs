@@ -21,7 +21,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -44,17 +44,23 @@ const LOOK_WAIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Default)]
 pub struct Objects(Arc<Inner>);
 
+/// Names in lower case, and values, which may be secret.
+type Settings = BTreeMap<String, String>;
+
+type Lookup = fn() -> Vec<(String, String)>;
+
 #[derive(Default)]
 struct Inner {
-    /// Names in lower case; values may be secret.
-    settings: BTreeMap<String, String>,
+    settings: OnceLock<Settings>,
+    /// Gives them when a store is first named.
+    lookup: Option<Lookup>,
     /// By the part of the URL before the key.
     stores: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.settings.keys()).finish()
+        f.debug_set().entries(self.0.settings.get().into_iter().flat_map(Settings::keys)).finish()
     }
 }
 
@@ -111,17 +117,26 @@ impl Objects {
     /// Stores with settings: `aws_region`, `aws_access_key_id`, `google_application_credentials`,
     /// `azure_storage_account_name`, and so on, by the names of the environment's variables.
     pub fn new(settings: impl IntoIterator<Item = (String, String)>) -> Self {
-        let settings = settings.into_iter().map(|(name, value)| (name.to_lowercase(), value));
-        Objects(Arc::new(Inner { settings: settings.collect(), stores: Mutex::default() }))
+        Objects(Arc::new(Inner { settings: lower(settings).into(), ..Inner::default() }))
+    }
+
+    /// Stores whose settings are looked up when one is first named.
+    pub fn with_lookup(lookup: Lookup) -> Self {
+        Objects(Arc::new(Inner { lookup: Some(lookup), ..Inner::default() }))
     }
 
     /// These, with one more setting.
     #[must_use]
     pub fn with(self, name: &str, value: &str) -> Self {
-        let mut settings = self.0.settings.clone();
+        let mut settings = self.settings().clone();
         settings.insert(name.to_lowercase(), value.to_string());
         let stores = Mutex::new(self.stores().clone());
-        Objects(Arc::new(Inner { settings, stores }))
+        Objects(Arc::new(Inner { settings: settings.into(), lookup: None, stores }))
+    }
+
+    fn settings(&self) -> &Settings {
+        let lookup = || lower(self.0.lookup.map(|lookup| lookup()).unwrap_or_default());
+        self.0.settings.get_or_init(lookup)
     }
 
     /// Gives the store of URLs that begin so: `s3://bucket`.
@@ -182,8 +197,9 @@ impl Objects {
         })?;
         let metas = listed.map_err(|error| failed("list", url, &error))?;
         if metas.len() > count_max {
-            let message = format!("{url} holds more than {count_max} objects");
-            return Err(Error::new(ErrorKind::Limit, message).hint("name a folder further down"));
+            let message = format!("the location holds more than {count_max} objects");
+            let error = Error::new(ErrorKind::Limit, message).at(Place::file(shown(url)));
+            return Err(error.hint("name a folder further down"));
         }
         let root = split(url).map_or("", |(root, _)| root);
         let object = |meta: ObjectMeta| {
@@ -204,7 +220,9 @@ impl Objects {
             tokio::time::timeout(LOOK_WAIT, listing).await
         };
         let listed = wait(looked)?
-            .map_err(|_| Error::data("the store takes too long to answer").at(Place::file(url)))?
+            .map_err(|_| {
+                Error::data("the store takes too long to answer").at(Place::file(shown(url)))
+            })?
             .map_err(|error| failed("list", url, &error))?;
         let name = |path: &Path| path.filename().unwrap_or_default().to_string();
         Ok(Folder {
@@ -251,13 +269,17 @@ impl Objects {
         if let Some(store) = self.stores().get(root) {
             return Ok((Arc::clone(store), path));
         }
-        let store = connect::connect(root, &self.0.settings).map_err(at)?;
+        let store = connect::connect(root, self.settings()).map_err(at)?;
         Ok((Arc::clone(self.stores().entry(root.to_string()).or_insert(store)), path))
     }
 
     fn stores(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<dyn ObjectStore>>> {
         self.0.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lower(settings: impl IntoIterator<Item = (String, String)>) -> Settings {
+    settings.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect()
 }
 
 /// Runs a request and waits for it.

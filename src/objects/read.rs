@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
+use super::connect::is_azure;
 use super::{GivenUp, Pending, changed, digest, failed, is_web, reason, shown, wait};
 use crate::error::{Error, Place, Result};
 
@@ -65,8 +66,7 @@ impl Object {
 
     /// Time of modification in nanoseconds since 1970, as far as the store tells.
     pub fn modified_ns(&self) -> i128 {
-        // Some answers tell it in seconds only.
-        i128::from(self.meta.last_modified.timestamp()) * 1_000_000_000
+        modified_ns(&self.meta)
     }
 
     /// A number for its state: the same state, the same number, in any process.
@@ -101,8 +101,8 @@ impl Object {
 
     /// A tag as a condition is written with it.
     fn condition(&self, tag: &str) -> String {
-        // Azure wants the quotes that its lists leave out; its schemes alone begin so.
-        match self.url.starts_with('a') {
+        // Azure wants the quotes that its lists leave out.
+        match is_azure(&self.url) {
             true => format!("\"{}\"", bare(tag)),
             false => tag.to_string(),
         }
@@ -227,6 +227,7 @@ impl Object {
         let next = next.map_err(|_| {
             Error::data("cannot read the object: the store sends no more of it")
                 .at(Place::file(&self.name))
+                .hint("try again, and look whether the network is slow")
         })?;
         next.map_err(|error| failed("read", &self.url, &error))
     }
@@ -235,13 +236,13 @@ impl Object {
     fn check(&self, now: &ObjectMeta) -> Result<()> {
         let is_same = now.size == self.meta.size
             && is_same_state(
-                (self.tag(), self.meta.last_modified.timestamp()),
-                (now.e_tag.as_deref(), now.last_modified.timestamp()),
-            );
-        if let (true, Some(tag)) = (is_same, &now.e_tag) {
-            let first = self.first_tag.get_or_init(|| tag.clone());
-            return if bare(first) == bare(tag) { Ok(()) } else { Err(changed(&self.url)) };
-        }
+                (self.tag(), self.modified_ns()),
+                (now.e_tag.as_deref(), modified_ns(now)),
+            )
+            // Of two answers at once that bring the first tag, one is the first.
+            && now.e_tag.as_ref().is_none_or(|tag| {
+                bare(self.first_tag.get_or_init(|| tag.clone())) == bare(tag)
+            });
         if is_same { Ok(()) } else { Err(changed(&self.url)) }
     }
 
@@ -291,9 +292,13 @@ fn bare(tag: &str) -> &str {
     tag.trim_matches('"')
 }
 
-/// Whether two states, by their tags and their times in seconds, are one. Lists tell times more finely
-/// than other answers do.
-pub fn is_same_state(one: (Option<&str>, i64), other: (Option<&str>, i64)) -> bool {
+/// A time in nanoseconds, but whole seconds: lists tell it more finely than other answers do.
+fn modified_ns(meta: &ObjectMeta) -> i128 {
+    i128::from(meta.last_modified.timestamp()) * 1_000_000_000
+}
+
+/// Whether two states, by their tags and their times of modification, are one.
+pub fn is_same_state(one: (Option<&str>, i128), other: (Option<&str>, i128)) -> bool {
     match (one.0, other.0) {
         (Some(one), Some(other)) => bare(one) == bare(other),
         _ => one.1 == other.1,

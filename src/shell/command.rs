@@ -248,10 +248,10 @@ impl Shell<'_> {
     pub(super) fn command(&mut self, line: &str) -> Done {
         let line = line.trim_end_matches(';').trim_end();
         let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let own = match (own_name(name), argument.trim()) {
+        let own = match (name, argument.trim()) {
             // Without a name it lists what there is to be described.
-            (own, "") if name == "\\d" && own == ".schema" => ".tables".to_string(),
-            (own, _) => own,
+            ("\\d", "") => ".tables".to_string(),
+            _ => own_name(name),
         };
         let command =
             commands().find(|command| command.name == own).ok_or_else(|| unknown(name))?;
