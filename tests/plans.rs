@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use swath::{Engine, Session};
+use swath::{Engine, Handle, Params, Session};
 
 use crate::slt::rows;
 
@@ -109,6 +109,32 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(*), sum(id) FROM (SELECT id, row_number() OVER (PARTITION BY id ORDER BY x) AS n FROM facts) WHERE n < 2",
     "SELECT name, x FROM (SELECT name, x, row_number() OVER (PARTITION BY name ORDER BY x) AS n
          FROM facts JOIN small ON facts.a = small.a) WHERE n <= 1 AND x > 2",
+    // Groups by keys of every kind and width, with NULL, -0.0 and NaN, few and many, long texts and short.
+    "SELECT a, b, count(*), sum(id), min(text), avg(x) FROM facts GROUP BY a, b",
+    "SELECT text, count(*), max(id) FROM facts GROUP BY text",
+    "SELECT left(text, 2) AS t, count(*), count(a), sum(a) FROM facts GROUP BY t",
+    "SELECT CASE WHEN id % 3 > 0 THEN left(text, 14) END AS t, a, count(*) FROM facts GROUP BY t, a",
+    "SELECT id, a, b, x, text, count(*), sum(id) FROM facts GROUP BY ALL",
+    "SELECT id, a, b, x, id + 1 AS d, id * 2 AS e, count(*) FROM facts GROUP BY ALL",
+    "SELECT id * 1.5 AS d, count(*), sum(x) FROM facts GROUP BY d",
+    "SELECT CASE WHEN a > 9 THEN id % 99 * -1.25 END AS d, b, count(*) FROM facts GROUP BY d, b",
+    "SELECT CASE b WHEN 0 THEN -0.0 WHEN 1 THEN 0.0 WHEN 2 THEN 'NaN' WHEN 3 THEN NULL ELSE x END::DOUBLE AS d,
+         count(*) FROM facts GROUP BY d",
+    "SELECT a > 100 AS f, b = 2 AS g, CAST(b AS TINYINT) AS h, CAST(a AS SMALLINT) AS i, count(*), sum(id)
+         FROM facts GROUP BY f, g, h, i",
+    "SELECT DATE '2024-01-01' + CAST(a AS INTEGER) AS day, count(*) FILTER (WHERE b > 3), sum(x) FILTER (WHERE a < 0),
+         sum(id) FILTER (WHERE b = a % 7) FROM facts GROUP BY day",
+    "SELECT TIMESTAMP '2024-01-01' + b * INTERVAL '1 hour' AS hour, interval_of(b), count(*) FROM facts GROUP BY 1, 2",
+    "SELECT b, count(DISTINCT a), count(DISTINCT text), approx_distinct(id), median(x), stddev(id), corr(id, x),
+         bool_or(a > 3), bit_xor(id) FROM facts GROUP BY b",
+    "SELECT DISTINCT a, left(text, 1) FROM facts",
+    "SELECT n, count(*) FROM (SELECT a, b, x, count(*) AS n FROM facts GROUP BY a, b, x) GROUP BY n",
+    "SELECT a, sum(CAST(id AS DECIMAL(38, 0)) * 10000000000000000000000000000), sum(-id * 100000000000000)
+         FROM facts GROUP BY a",
+    "SELECT grouping(a), grouping(b), a, b, count(*) FROM facts GROUP BY ROLLUP (a, b)",
+    "WITH RECURSIVE steps(n, total) AS (SELECT 1, 0 UNION ALL
+         SELECT n + 1, (SELECT max(c) FROM (SELECT b, count(*) AS c FROM tiny GROUP BY b)) + total FROM steps WHERE n < 5)
+         SELECT n, max(total) FROM steps GROUP BY n",
     // Sums of a column and numbers.
     "SELECT sum(small_b(b) + 1), sum(small_b(b) + 2), sum(small_b(b) - 3), sum(4 + small_b(b)), sum(small_b(b) * 2)
          FROM facts",
@@ -129,6 +155,7 @@ fn plans_of_ours_and_plain_ones_answer_alike() {
             session.register(table, &folder).expect("registered");
         }
         session.query("CREATE MACRO tiny_c() AS 3").expect("made");
+        session.query("CREATE MACRO interval_of(v) AS v * INTERVAL '1 month'").expect("made");
         session.query("CREATE MACRO small_b(v) AS CAST(v AS INTEGER)").expect("made");
     }
     let mut answers = BTreeSet::new();
@@ -180,4 +207,42 @@ fn small_inputs_are_joined_first_and_sums_are_shared() {
     let sums = (0..9).map(|add| format!("sum(CAST(b AS INTEGER) + {add})")).collect::<Vec<_>>();
     let sums = plan(&tuned, &format!("SELECT {} FROM '{}'", sums.join(", "), path("facts")));
     assert!(sums.contains("count("), "{sums}");
+}
+
+/// Groups that outgrow the memory half-way go on by way of the disk, whatever their keys.
+#[test]
+fn groups_that_outgrow_the_memory_are_the_same_groups() {
+    let dir = tempfile::tempdir().expect("a folder");
+    tables(dir.path());
+    let facts = dir.path().join("facts").display().to_string();
+    let open = |threads: usize, memory: &str| {
+        let builder = Engine::builder().threads(threads).memory(memory).expect("a size");
+        builder.build().expect("opens").default_session().clone()
+    };
+    let plain = session(true, 2);
+    let mut spilled = 0;
+    for (keys, values) in [
+        ("id", "count(*) AS n, sum(x) AS s, min(text) AS t"),
+        ("text", "count(*) AS n, sum(id) AS s, max(b) AS t"),
+        ("id, text, a", "count(a) AS n, sum(id) AS s, max(b) AS t"),
+    ] {
+        let sql = format!(
+            "SELECT count(*), sum(n), sum(s), min(t), max(t) FROM
+                 (SELECT {keys}, {values} FROM '{facts}' GROUP BY {keys})"
+        );
+        let expected = lines(&plain, &sql);
+        for (threads, memory) in
+            [(1, "8MB"), (2, "8MB"), (2, "16MB"), (2, "32MB"), (3, "24MB"), (2, "2GB")]
+        {
+            let handle = Handle::default();
+            let answer = open(threads, memory)
+                .query_stream(&sql, &Params::new(), &handle)
+                .and_then(swath::AnswerStream::collect_all)
+                .unwrap_or_else(|error| panic!("{memory}, {keys}: {error}"));
+            let found: Vec<String> = rows(&answer).iter().map(|row| row.join("|")).collect();
+            assert_eq!(found, expected, "{memory}, {keys}");
+            spilled += u64::from(handle.progress().expect("it had a plan").spilled_bytes > 0);
+        }
+    }
+    assert!(spilled > 5, "{spilled} statements needed the disk");
 }

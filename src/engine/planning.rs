@@ -191,8 +191,9 @@ impl Session {
         drop(paused);
         let state = run.clock.watch(state);
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
-        let may_share = fragments.is_none() && !run.remote.is_set();
-        if may_share && !self.shared.engine.options.plain_plans {
+        let is_here = fragments.is_none() && !run.remote.is_set();
+        let is_own = is_here && !self.shared.engine.options.plain_plans;
+        if is_own {
             let shared = with_shared_aggregates(&state, logical).await;
             logical = shared.map_err(not_decorrelated)?;
         }
@@ -201,6 +202,7 @@ impl Session {
         let physical = physical.map_err(not_decorrelated)?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
+            None if is_own => Ok(plan::rules::grouped(physical)?),
             None => Ok(physical),
         }
     }
@@ -627,6 +629,7 @@ async fn with_shared_aggregates(
     let repeated = plan::shared::repeated(&logical)?;
     for (idx, aggregate) in repeated.iter().enumerate() {
         let inner = state.query_planner().create_physical_plan(aggregate, state).await?;
+        let inner = plan::rules::grouped(inner)?;
         let table = Arc::new(SharedTable::new(idx + 1, inner));
         logical = plan::shared::replaced(logical, aggregate, table)?;
     }

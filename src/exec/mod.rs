@@ -3,6 +3,7 @@
 pub mod all_of;
 pub mod fragment;
 pub mod group_top;
+pub mod groups;
 pub mod limits;
 pub mod progress;
 pub mod shared;

@@ -160,7 +160,7 @@ impl SharedExec {
     }
 }
 
-async fn finished<T: Send + 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+pub(super) async fn finished<T: Send + 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
     task.await.unwrap_or_else(|error| Err(exec_datafusion_err!("a task died: {error}")))
 }
 

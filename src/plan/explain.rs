@@ -27,6 +27,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use crate::exec::fragment::ReuseExec;
+use crate::exec::groups::{GroupsExec, PartialGroupsExec};
 use crate::exec::shared::SharedExec;
 use crate::exec::stage::Scan;
 use crate::formats::source::{FilePlan, SkippedRanges};
@@ -57,6 +58,13 @@ fn draw_node(
         Some(shared) => vec![shared.inner()],
         None => plan.children(),
     };
+    // This one has its exchange within.
+    let exchange = plan.downcast_ref::<GroupsExec>().and_then(GroupsExec::exchange);
+    let mut child_prefix = child_prefix.to_string();
+    if let Some(exchange) = exchange {
+        let _ = writeln!(text, "{child_prefix}└─ {}", describe_exchange(exchange));
+        child_prefix.push_str("   ");
+    }
     for (idx, child) in children.iter().enumerate() {
         let last = idx + 1 == children.len();
         let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -84,15 +92,19 @@ pub(super) fn describe(plan: &Arc<dyn ExecutionPlan>) -> String {
         return format!("Shared {}, computed once", shared.id());
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        return describe_aggregate(aggregate);
+        return describe_aggregate(aggregate, mode_of(aggregate));
+    }
+    if let Some(groups) = plan.downcast_ref::<GroupsExec>() {
+        return match groups.exchange() {
+            Some(_) => describe_aggregate(groups.aggregate(), "final"),
+            None => describe_aggregate(groups.aggregate(), "in one phase"),
+        };
+    }
+    if let Some(groups) = plan.downcast_ref::<PartialGroupsExec>() {
+        return describe_aggregate(groups.aggregate(), "partial");
     }
     if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
-        return match exchange.partitioning() {
-            Partitioning::Hash(keys, count) => {
-                format!("Exchange: hash({}) into {count} tasks", join(keys))
-            }
-            other => format!("Exchange: round robin into {} tasks", other.partition_count()),
-        };
+        return describe_exchange(exchange.partitioning());
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         return format!("Filter: {}", unindexed(&filter.predicate().to_string()));
@@ -137,13 +149,25 @@ fn describe_reuse(reuse: &ReuseExec) -> String {
     }
 }
 
-fn describe_aggregate(aggregate: &AggregateExec) -> String {
-    let mode = match aggregate.mode() {
+fn describe_exchange(partitioning: &Partitioning) -> String {
+    match partitioning {
+        Partitioning::Hash(keys, count) => {
+            format!("Exchange: hash({}) into {count} tasks", join(keys))
+        }
+        other => format!("Exchange: round robin into {} tasks", other.partition_count()),
+    }
+}
+
+fn mode_of(aggregate: &AggregateExec) -> &'static str {
+    match aggregate.mode() {
         AggregateMode::Partial => "partial",
         AggregateMode::Final | AggregateMode::FinalPartitioned => "final",
         AggregateMode::Single | AggregateMode::SinglePartitioned => "in one phase",
         AggregateMode::PartialReduce => "partial, reduced",
-    };
+    }
+}
+
+fn describe_aggregate(aggregate: &AggregateExec, mode: &str) -> String {
     let values: Vec<_> = aggregate.aggr_expr().iter().map(|expr| unindexed(expr.name())).collect();
     let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(_, name)| name.clone()).collect();
     let values = if values.is_empty() { "distinct".to_string() } else { values.join(", ") };

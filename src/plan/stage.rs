@@ -26,6 +26,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 
 use super::explain::{describe, scan_of, unindexed};
 use crate::exec::fragment::ReuseExec;
+use crate::exec::groups::GroupsExec;
 use crate::exec::shared::SharedExec;
 use crate::exec::stage::{Exchange, Measured, Scan, Stage, StageGraph};
 use crate::units::{show_bytes, show_counted};
@@ -96,6 +97,14 @@ impl Cutter {
             return;
         }
         let children = node.children();
+        let exchange = node.downcast_ref::<GroupsExec>().and_then(GroupsExec::exchange);
+        if let Some(exchange) = exchange {
+            let id = self.stage(children[0], exchange_by(exchange));
+            draft.inputs.push(id);
+            draft.pipelines.push(vec![format!("stage {id}"), self.describe(node)]);
+            draft.nodes.push(Arc::clone(node));
+            return;
+        }
         let broadcasts = node
             .downcast_ref::<HashJoinExec>()
             .is_some_and(|join| *join.partition_mode() == PartitionMode::CollectLeft);
@@ -164,16 +173,18 @@ pub fn order_of(merge: &SortPreservingMergeExec) -> String {
     unindexed(&merge.expr().to_string())
 }
 
+fn exchange_by(partitioning: &Partitioning) -> Exchange {
+    match partitioning {
+        Partitioning::Hash(keys, into) => Exchange::Hash { keys: keys_of(keys), into: *into },
+        other => Exchange::Deal { into: other.partition_count() },
+    }
+}
+
 /// What lies below an exchange, and which one it is.
 fn exchange_of(node: &Plan, is_broadcast: bool) -> Option<(Plan, Exchange)> {
     if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
         let input = Arc::clone(exchange.input());
-        return Some(match exchange.partitioning() {
-            Partitioning::Hash(keys, into) => {
-                (input, Exchange::Hash { keys: keys_of(keys), into: *into })
-            }
-            other => (input, Exchange::Deal { into: other.partition_count() }),
-        });
+        return Some((input, exchange_by(exchange.partitioning())));
     }
     if let Some(shared) = node.downcast_ref::<SharedExec>() {
         return Some((Arc::clone(shared.inner()), Exchange::Gather));

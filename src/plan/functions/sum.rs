@@ -130,7 +130,7 @@ impl AggregateUDFImpl for ExactSum {
         if !is_exact(result) {
             return self.inner.create_groups_accumulator(args);
         }
-        Ok(Box::new(GroupTotals { result: result.clone(), sums: Vec::new(), counts: Vec::new() }))
+        Ok(Box::new(GroupTotals::new(result.clone())))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -349,34 +349,99 @@ impl Accumulator for DistinctTotal {
     }
 }
 
-/// One total for each group.
+/// One total for each group, of 128 bits in two halves: the upper ones are only there once a sum
+/// has outgrown the lower one, so that most sums take eight bytes and one addition.
 #[derive(Debug)]
 struct GroupTotals {
     result: DataType,
-    sums: Vec<i128>,
-    /// Values added, so that a group without any is NULL.
-    counts: Vec<u64>,
+    lows: Vec<i64>,
+    /// What to add to the lower halves, in 2^64; empty while all of it is zero.
+    highs: Vec<i64>,
+    /// Which groups have a value, as one without any is NULL; empty while all have one.
+    has_value: Vec<bool>,
 }
 
 impl GroupTotals {
-    fn resize(&mut self, group_count: usize) {
-        self.sums.resize(group_count, 0);
-        self.counts.resize(group_count, 0);
+    fn new(result: DataType) -> Self {
+        GroupTotals { result, lows: Vec::new(), highs: Vec::new(), has_value: Vec::new() }
+    }
+
+    /// Makes room for groups; each new one has a value, unless some rows may bring none.
+    fn resize(&mut self, group_count: usize, all_have_values: bool) {
+        if !all_have_values && self.has_value.is_empty() {
+            self.has_value.resize(self.lows.len(), true);
+        }
+        if !all_have_values || !self.has_value.is_empty() {
+            self.has_value.resize(group_count, false);
+        }
+        if !self.highs.is_empty() {
+            self.highs.resize(group_count, 0);
+        }
+        self.lows.resize(group_count, 0);
     }
 
     #[inline]
-    fn add(&mut self, group: usize, value: i128, count: u64) -> Result<()> {
-        match self.sums[group].checked_add(value) {
-            Some(sum) => self.sums[group] = sum,
-            None => return overflow(&self.result),
+    fn add(&mut self, group: usize, value: i128) -> Result<()> {
+        let low = value as i64;
+        let (sum, carries) = self.lows[group].overflowing_add(low);
+        self.lows[group] = sum;
+        if carries || value != i128::from(low) {
+            self.add_high(group, value, carries)?;
         }
-        self.counts[group] += count;
+        if !self.has_value.is_empty() {
+            self.has_value[group] = true;
+        }
         Ok(())
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> (Vec<i128>, Vec<u64>) {
-        (emit_to.take_needed(&mut self.sums), emit_to.take_needed(&mut self.counts))
+    /// Adds what does not fit into the lower half.
+    #[inline(never)]
+    fn add_high(&mut self, group: usize, value: i128, carries: bool) -> Result<()> {
+        if self.highs.is_empty() {
+            self.highs.resize(self.lows.len(), 0);
+        }
+        let low = value as i64;
+        // A lower half below zero has borrowed from the upper one.
+        let high = ((value >> 64) as i64).checked_add(i64::from(low < 0));
+        let carry = match (carries, low < 0) {
+            (false, _) => 0,
+            (true, true) => -1,
+            (true, false) => 1,
+        };
+        let sum = high
+            .and_then(|high| high.checked_add(carry))
+            .and_then(|high| self.highs[group].checked_add(high));
+        match sum {
+            Some(sum) => {
+                self.highs[group] = sum;
+                Ok(())
+            }
+            None => overflow(&self.result),
+        }
     }
+
+    /// The totals and which of them are of any value; empty if all are.
+    fn take(&mut self, emit_to: EmitTo) -> Result<(Vec<i128>, Vec<bool>)> {
+        let mut sums: Vec<i128> =
+            emit_to.take_needed(&mut self.lows).into_iter().map(i128::from).collect();
+        if !self.highs.is_empty() {
+            for (sum, high) in sums.iter_mut().zip(emit_to.take_needed(&mut self.highs)) {
+                match (i128::from(high) << 64).checked_add(*sum) {
+                    Some(total) => *sum = total,
+                    None => return overflow(&self.result),
+                }
+            }
+        }
+        let has_value = match self.has_value.is_empty() {
+            true => Vec::new(),
+            false => emit_to.take_needed(&mut self.has_value),
+        };
+        Ok((sums, has_value))
+    }
+}
+
+fn validity(has_value: Vec<bool>) -> Option<NullBuffer> {
+    (!has_value.is_empty()).then(|| NullBuffer::from(has_value))
 }
 
 impl GroupsAccumulator for GroupTotals {
@@ -387,8 +452,8 @@ impl GroupsAccumulator for GroupTotals {
         filter: Option<&BooleanArray>,
         group_count: usize,
     ) -> Result<()> {
-        self.resize(group_count);
-        for_each_value(&values[0], filter, |row, value| self.add(group_indices[row], value, 1))
+        self.resize(group_count, filter.is_none() && values[0].null_count() == 0);
+        for_each_value(&values[0], filter, |row, value| self.add(group_indices[row], value))
     }
 
     fn merge_batch(
@@ -397,25 +462,27 @@ impl GroupsAccumulator for GroupTotals {
         group_indices: &[usize],
         group_count: usize,
     ) -> Result<()> {
-        self.resize(group_count);
-        let added = states[1].as_primitive::<UInt64Type>();
-        for_each_value(&states[0], None, |row, value| {
-            self.add(group_indices[row], value, added.value(row))
-        })
+        self.update_batch(&states[..1], group_indices, None, group_count)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let (sums, counts) = self.take(emit_to);
-        let sums = sums.into_iter().zip(counts).map(|(sum, count)| (count > 0).then_some(sum));
-        to_result(&self.result, sums)
+        let (sums, has_value) = self.take(emit_to)?;
+        let valid = validity(has_value);
+        let is_valid = |group: usize| valid.as_ref().is_none_or(|valid| valid.is_valid(group));
+        let sums = sums.into_iter().enumerate();
+        to_result(&self.result, sums.map(|(group, sum)| is_valid(group).then_some(sum)))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let (sums, counts) = self.take(emit_to);
-        let valid = NullBuffer::from_iter(counts.iter().map(|count| *count > 0));
-        let sums =
-            Decimal128Array::new(sums.into(), Some(valid)).with_data_type(state_type(&self.result));
-        Ok(vec![Arc::new(sums), Arc::new(UInt64Array::from(counts))])
+        let (sums, has_value) = self.take(emit_to)?;
+        // Whoever adds them up again only asks whether there was a value.
+        let counts: UInt64Array = match has_value.is_empty() {
+            true => vec![1; sums.len()].into(),
+            false => has_value.iter().map(|has_value| u64::from(*has_value)).collect(),
+        };
+        let sums = Decimal128Array::new(sums.into(), validity(has_value))
+            .with_data_type(state_type(&self.result));
+        Ok(vec![Arc::new(sums), Arc::new(counts)])
     }
 
     fn convert_to_state(
@@ -423,17 +490,14 @@ impl GroupsAccumulator for GroupTotals {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let row_count = values[0].len();
-        let (mut sums, mut counts) = (vec![0; row_count], vec![0; row_count]);
-        for_each_value(&values[0], filter, |row, value| {
-            sums[row] = value;
-            counts[row] = 1;
-            Ok(())
-        })?;
-        GroupTotals { result: self.result.clone(), sums, counts }.state(EmitTo::All)
+        let mut totals = GroupTotals::new(self.result.clone());
+        let groups: Vec<usize> = (0..values[0].len()).collect();
+        totals.update_batch(values, &groups, filter, groups.len())?;
+        totals.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<i128>() + self.counts.capacity() * size_of::<u64>()
+        (self.lows.capacity() + self.highs.capacity()) * size_of::<i64>()
+            + self.has_value.capacity()
     }
 }

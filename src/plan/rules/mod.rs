@@ -25,6 +25,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::exec::groups;
+
 pub mod checked_arithmetic;
 pub mod doubles_stay;
 pub mod early_filters;
@@ -85,6 +87,11 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         rules.push(Arc::new(ordered_conditions::OrderedConditions));
     }
     rules
+}
+
+/// A plan that groups by operators of our own where they can; none of the rules above knows them.
+pub fn grouped(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    replaced(plan, groups::replacement)
 }
 
 /// A plan with each operator replaced for which there is a replacement, from the scans up.

@@ -1,0 +1,598 @@
+//! Which group a row belongs to.
+//!
+//! A key is packed into one to four words of 64 bits: numbers, dates and the like as they are, a text as
+//! the number that a table of texts gave it.
+//!
+//! Equal is what is equal to GROUP BY elsewhere: NULL is one value, -0.0 is 0.0, each pattern of NaN is
+//! itself.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayData, ArrayRef, AsArray, UInt32Array, make_array};
+use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit};
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::{Result, internal_err};
+
+use super::slots::{STRIDE, Slots};
+use super::texts::Texts;
+
+const WORD_BITS: u32 = u64::BITS;
+/// The bits of NULLs of a key fit into a word.
+const COLUMNS_MAX: usize = 64;
+/// Odd numbers without a pattern: digits of pi, and of the golden ratio.
+const HASH_START: u64 = 0x243f_6a88_85a3_08d3;
+const HASH_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Numbers the groups of rows by their keys, from 0 in the order in which they come.
+#[derive(Debug)]
+pub(super) struct Keys {
+    columns: Vec<Column>,
+    table: Table,
+    scratch: Scratch,
+}
+
+/// A column of a key.
+#[derive(Debug)]
+struct Column {
+    data_type: DataType,
+    place: Place,
+}
+
+/// Where the values of a column stand in the words of a key.
+#[derive(Debug)]
+enum Place {
+    Bits {
+        width: u32,
+        word: usize,
+        shift: u32,
+    },
+    /// The lower half in this word, the upper one in the next.
+    TwoWords {
+        word: usize,
+    },
+    Text {
+        texts: Texts,
+        word: usize,
+        shift: u32,
+    },
+}
+
+/// Buffers for the rows that are looked up.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Of the texts of a column.
+    hashes: Vec<u64>,
+    /// A bit for each column of a key that is NULL; empty if there is no NULL.
+    nulls: Vec<u64>,
+}
+
+#[derive(Debug)]
+enum Table {
+    /// A single column of texts: its table says it all.
+    Texts(Texts),
+    One(Packed<1>),
+    Two(Packed<2>),
+    Three(Packed<3>),
+    Four(Packed<4>),
+}
+
+/// Does the same with whichever table it is.
+macro_rules! of_table {
+    ($table:expr, $packed:ident => $then:expr, $texts:ident => $other:expr) => {
+        match $table {
+            Table::Texts($texts) => $other,
+            Table::One($packed) => $then,
+            Table::Two($packed) => $then,
+            Table::Three($packed) => $then,
+            Table::Four($packed) => $then,
+        }
+    };
+}
+
+/// How many bits a value takes, if its bits are all there is to it.
+fn width_of(data_type: &DataType) -> Option<u32> {
+    match data_type {
+        DataType::Boolean => Some(1),
+        DataType::Decimal128(..) => Some(2 * WORD_BITS),
+        DataType::Float16 | DataType::Decimal32(..) | DataType::Decimal64(..) => None,
+        DataType::Interval(unit) => (*unit == IntervalUnit::YearMonth).then_some(32),
+        other => {
+            let width = u32::try_from(other.primitive_width()?).ok()? * 8;
+            (width <= WORD_BITS).then_some(width)
+        }
+    }
+}
+
+/// The places of columns, and how many words a key has; the widest first, so that none is split.
+fn layout(types: &[DataType]) -> Option<(Vec<Column>, usize)> {
+    if types.is_empty() || types.len() > COLUMNS_MAX {
+        return None;
+    }
+    let is_text = |data_type: &DataType| {
+        matches!(data_type, DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8)
+    };
+    let mut widths = Vec::with_capacity(types.len());
+    for (idx, data_type) in types.iter().enumerate() {
+        let width = if is_text(data_type) { u32::BITS } else { width_of(data_type)? };
+        widths.push((width, idx));
+    }
+    widths.sort_by_key(|(width, idx)| (std::cmp::Reverse(*width), *idx));
+    // How many bits of each word are taken.
+    let mut taken: Vec<u32> = Vec::new();
+    let mut places: Vec<Option<Place>> = types.iter().map(|_| None).collect();
+    for (width, idx) in widths {
+        let place = if width > WORD_BITS {
+            taken.extend([WORD_BITS; 2]);
+            Place::TwoWords { word: taken.len() - 2 }
+        } else {
+            let word = taken.iter().position(|bits| bits + width <= WORD_BITS);
+            let word = word.unwrap_or(taken.len());
+            if word == taken.len() {
+                taken.push(0);
+            }
+            let shift = taken[word];
+            taken[word] += width;
+            match is_text(&types[idx]) {
+                true => Place::Text { texts: Texts::default(), word, shift },
+                false => Place::Bits { width, word, shift },
+            }
+        };
+        places[idx] = Some(place);
+    }
+    let columns = types.iter().cloned().zip(places);
+    let columns: Option<Vec<Column>> =
+        columns.map(|(data_type, place)| Some(Column { data_type, place: place? })).collect();
+    (taken.len() <= 4).then_some((columns?, taken.len()))
+}
+
+/// Mixes a value into a hash by a multiplication of which both halves are kept, as wyhash does.
+#[inline]
+fn mix(hash: u64, value: u64) -> u64 {
+    let product = u128::from(hash ^ value) * u128::from(HASH_FACTOR);
+    (product as u64) ^ ((product >> WORD_BITS) as u64)
+}
+
+/// Texts as views, whatever they are kept as; other columns as they are.
+fn as_views(column: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match column.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => cast(column, &DataType::Utf8View)?,
+        _ => Arc::clone(column),
+    })
+}
+
+impl Keys {
+    /// Whether keys of these types can be packed.
+    pub(super) fn can_hold(types: &[DataType]) -> bool {
+        layout(types).is_some()
+    }
+
+    /// An empty table.
+    ///
+    /// # Errors
+    /// If the types cannot be packed.
+    pub(super) fn new(types: &[DataType]) -> Result<Self> {
+        let Some((columns, word_count)) = layout(types) else {
+            return internal_err!("keys of {types:?} cannot be packed");
+        };
+        let table = match (columns.as_slice(), word_count) {
+            ([Column { place: Place::Text { .. }, .. }], _) => Table::Texts(Texts::default()),
+            (_, 1) => Table::One(Packed::default()),
+            (_, 2) => Table::Two(Packed::default()),
+            (_, 3) => Table::Three(Packed::default()),
+            _ => Table::Four(Packed::default()),
+        };
+        Ok(Keys { columns, table, scratch: Scratch::default() })
+    }
+
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        of_table!(&self.table, packed => packed.keys.len(), texts => texts.len())
+    }
+
+    /// Bytes that are held.
+    pub(super) fn size(&self) -> usize {
+        let texts = self.columns.iter().map(|column| match &column.place {
+            Place::Text { texts, .. } => texts.size(),
+            _ => 0,
+        });
+        texts.sum::<usize>()
+            + of_table!(&self.table, packed => packed.size(), texts => texts.size())
+    }
+
+    /// The hashes of keys: equal keys have equal ones, whichever table they are from.
+    pub(super) fn hash(columns: &[ArrayRef]) -> Result<Vec<u64>> {
+        let row_count = columns.first().map_or(0, |column| column.len());
+        let mut hashes = vec![HASH_START; row_count];
+        let mut texts = Vec::new();
+        for (idx, column) in columns.iter().enumerate() {
+            let column = as_views(column)?;
+            if *column.data_type() == DataType::Utf8View {
+                hash_texts(&column, &mut texts)?;
+                hashes.iter_mut().zip(&texts).for_each(|(hash, text)| *hash = mix(*hash, *text));
+            } else {
+                for word in 0..word_count(column.data_type()) {
+                    each_value(&column, word, |row, value| hashes[row] = mix(hashes[row], value))?;
+                }
+            }
+            if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
+                for (hash, is_valid) in hashes.iter_mut().zip(nulls) {
+                    *hash = if is_valid { *hash } else { mix(*hash, idx as u64 + 1) };
+                }
+            }
+        }
+        Ok(hashes)
+    }
+
+    /// The group of each row, by its number.
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], groups: &mut Vec<usize>) -> Result<()> {
+        groups.clear();
+        let columns = columns.iter().map(as_views).collect::<Result<Vec<_>>>()?;
+        let scratch = &mut self.scratch;
+        of_table!(
+            &mut self.table,
+            packed => {
+                packed.fill(&mut self.columns, &columns, scratch)?;
+                packed.intern(&scratch.nulls, groups)
+            },
+            texts => {
+                hash_texts(&columns[0], &mut scratch.hashes)?;
+                let give = |text| groups.push(text as usize);
+                texts.intern(columns[0].as_string_view(), &scratch.hashes, give)
+            }
+        )
+    }
+
+    /// The keys of all groups as columns; what is left is empty.
+    pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>> {
+        of_table!(
+            &mut self.table,
+            packed => packed.take(&mut self.columns),
+            texts => {
+                let texts: ArrayRef = Arc::new(texts.take()?);
+                Ok(vec![cast(&texts, &self.columns[0].data_type)?])
+            }
+        )
+    }
+}
+
+fn word_count(data_type: &DataType) -> usize {
+    if matches!(data_type, DataType::Decimal128(..)) { 2 } else { 1 }
+}
+
+fn hash_texts(column: &ArrayRef, hashes: &mut Vec<u64>) -> Result<()> {
+    hashes.clear();
+    // The hash of a NULL is left as it is.
+    hashes.resize(column.len(), 0);
+    create_hashes([column], &RandomState::default(), hashes)?;
+    Ok(())
+}
+
+/// Calls `take` with each row and the bits of its value, of long values a word of them; 0 for NULL.
+#[inline]
+fn each_value(column: &ArrayRef, word: usize, mut take: impl FnMut(usize, u64)) -> Result<()> {
+    let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
+    macro_rules! each {
+        ($type:ty, $bits:expr) => {{
+            let data = column.to_data();
+            let values = &data.buffers()[0].typed_data::<$type>()[data.offset()..];
+            let values = values[..column.len()].iter().map(|value| $bits(*value)).enumerate();
+            match nulls {
+                None => values.for_each(|(row, bits)| take(row, bits)),
+                Some(nulls) => values.for_each(|(row, bits)| {
+                    take(row, if nulls.is_valid(row) { bits } else { 0 });
+                }),
+            }
+        }};
+    }
+    match column.data_type() {
+        DataType::Boolean => {
+            let values = column.as_boolean();
+            for row in 0..values.len() {
+                take(row, u64::from(values.is_valid(row) && values.value(row)));
+            }
+        }
+        // Both zeros are one.
+        DataType::Float32 => {
+            each!(f32, |value: f32| if value == 0.0 { 0 } else { u64::from(value.to_bits()) });
+        }
+        DataType::Float64 => {
+            each!(f64, |value: f64| if value == 0.0 { 0 } else { value.to_bits() });
+        }
+        DataType::Decimal128(..) => {
+            let shift = word as u32 * WORD_BITS;
+            each!(i128, |value: i128| (value >> shift) as u64);
+        }
+        other => match width_of(other) {
+            Some(8) => each!(u8, u64::from),
+            Some(16) => each!(u16, u64::from),
+            Some(32) => each!(u32, u64::from),
+            Some(64) => each!(u64, |value: u64| value),
+            _ => return internal_err!("a key of {other} has no bits"),
+        },
+    }
+    Ok(())
+}
+
+/// A hash table of keys of N words.
+#[derive(Debug, Default)]
+struct Packed<const N: usize> {
+    slots: Slots,
+    /// Of each group.
+    keys: Vec<[u64; N]>,
+    /// Which columns of a group's key are NULL; empty until there is a NULL.
+    nulls: Vec<u64>,
+    row_keys: Vec<[u64; N]>,
+}
+
+impl<const N: usize> Packed<N> {
+    fn size(&self) -> usize {
+        self.slots.size()
+            + (self.keys.capacity() + self.row_keys.capacity()) * size_of::<[u64; N]>()
+            + self.nulls.capacity() * size_of::<u64>()
+    }
+
+    /// Packs the keys of rows, and marks which of them are NULL.
+    fn fill(
+        &mut self,
+        places: &mut [Column],
+        columns: &[ArrayRef],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let row_count = columns.first().map_or(0, |column| column.len());
+        let keys = &mut self.row_keys;
+        keys.clear();
+        keys.resize(row_count, [0; N]);
+        scratch.nulls.clear();
+        for (idx, (column, array)) in places.iter_mut().zip(columns).enumerate() {
+            match &mut column.place {
+                Place::Bits { word, shift, .. } => {
+                    let (word, shift) = (*word, *shift);
+                    each_value(array, 0, |row, value| keys[row][word] |= value << shift)?;
+                }
+                Place::TwoWords { word } => {
+                    let word = *word;
+                    each_value(array, 0, |row, value| keys[row][word] = value)?;
+                    each_value(array, 1, |row, value| keys[row][word + 1] = value)?;
+                }
+                Place::Text { texts, word, shift } => {
+                    let (word, shift) = (*word, *shift);
+                    hash_texts(array, &mut scratch.hashes)?;
+                    let mut row = 0;
+                    texts.intern(array.as_string_view(), &scratch.hashes, |text| {
+                        keys[row][word] |= u64::from(text) << shift;
+                        row += 1;
+                    })?;
+                }
+            }
+            if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
+                scratch.nulls.resize(row_count, 0);
+                for (marks, is_valid) in scratch.nulls.iter_mut().zip(nulls) {
+                    *marks |= u64::from(!is_valid) << idx;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up the keys of rows and adds those that are new.
+    fn intern(&mut self, row_nulls: &[u64], groups: &mut Vec<usize>) -> Result<()> {
+        if !row_nulls.is_empty() {
+            self.nulls.resize(self.keys.len(), 0);
+        }
+        self.slots.prepare();
+        let row_keys = std::mem::take(&mut self.row_keys);
+        let mut candidates = [0; STRIDE];
+        let mut hashes = [0; STRIDE];
+        groups.resize(row_keys.len(), 0);
+        let strides = row_keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE));
+        for (stride, (keys, groups)) in strides.enumerate() {
+            let nulls = row_nulls.get(stride * STRIDE..).unwrap_or(&[]);
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = key.iter().fold(HASH_START, |hash, word| mix(hash, *word));
+            }
+            for (hash, nulls) in hashes.iter_mut().zip(nulls) {
+                *hash ^= nulls.wrapping_mul(HASH_FACTOR);
+            }
+            self.slots.candidates(&hashes[..keys.len()], &mut candidates);
+            if self.slots.are_far() {
+                self.touch(&candidates[..keys.len()]);
+            }
+            let rows = keys.iter().zip(&candidates).zip(groups).enumerate();
+            for (idx, ((key, candidate), group)) in rows {
+                let nulls = nulls.get(idx).copied().unwrap_or(0);
+                *group = match *candidate as usize {
+                    found if found != 0 && self.is_it(found - 1, key, nulls) => found - 1,
+                    _ => self.find_or_add(key, nulls, hashes[idx])?,
+                };
+            }
+        }
+        self.row_keys = row_keys;
+        Ok(())
+    }
+
+    /// Asks for the memory of keys.
+    fn touch(&self, candidates: &[u32]) {
+        let mut sum = 0;
+        for candidate in candidates.iter().filter(|candidate| **candidate != 0) {
+            sum ^= self.keys[*candidate as usize - 1][0];
+        }
+        black_box(sum);
+    }
+
+    #[inline]
+    fn is_it(&self, group: usize, key: &[u64; N], nulls: u64) -> bool {
+        self.keys[group] == *key
+            && nulls == if self.nulls.is_empty() { 0 } else { self.nulls[group] }
+    }
+
+    #[inline(never)]
+    fn find_or_add(&mut self, key: &[u64; N], nulls: u64, hash: u64) -> Result<usize> {
+        if let Some(group) = self.slots.find(hash, |group| self.is_it(group, key, nulls)) {
+            return Ok(group as usize);
+        }
+        let group = self.keys.len();
+        self.slots.add(hash, group)?;
+        self.keys.push(*key);
+        if nulls != 0 || !self.nulls.is_empty() {
+            self.nulls.resize(group, 0);
+            self.nulls.push(nulls);
+        }
+        Ok(group)
+    }
+
+    /// The keys of all groups as columns; the slots stay, empty.
+    fn take(&mut self, columns: &mut [Column]) -> Result<Vec<ArrayRef>> {
+        let keys = std::mem::take(&mut self.keys);
+        let nulls = std::mem::take(&mut self.nulls);
+        self.slots.clear();
+        let each = |(idx, column): (usize, &mut Column)| {
+            let is_null = |nulls: &u64| nulls >> idx & 1 == 1;
+            let nulls = nulls.iter().any(is_null).then(|| {
+                NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| {
+                    !is_null(&nulls[row])
+                }))
+            });
+            column.unpacked(&keys, nulls)
+        };
+        columns.iter_mut().enumerate().map(each).collect()
+    }
+}
+
+impl Column {
+    /// The values of this column in packed keys.
+    fn unpacked<const N: usize>(
+        &mut self,
+        keys: &[[u64; N]],
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef> {
+        let buffer = match &mut self.place {
+            Place::Text { texts, word, shift } => {
+                let numbers = keys.iter().map(|key| (key[*word] >> *shift) as u32);
+                let numbers = UInt32Array::from_iter_values(numbers);
+                let texts = texts.take()?;
+                return Ok(cast(&take(&texts, &numbers, None)?, &self.data_type)?);
+            }
+            Place::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
+                (i128::from(key[*word + 1] as i64) << WORD_BITS) | i128::from(key[*word])
+            })),
+            Place::Bits { width, word, shift } => {
+                let values = keys.iter().map(|key| key[*word] >> *shift);
+                match width {
+                    1 => values.map(|value| value & 1 == 1).collect::<BooleanBuffer>().into_inner(),
+                    8 => values.map(|value| value as u8).collect(),
+                    16 => values.map(|value| value as u16).collect(),
+                    32 => values.map(|value| value as u32).collect(),
+                    _ => values.collect(),
+                }
+            }
+        };
+        let data = ArrayData::builder(self.data_type.clone()).len(keys.len()).add_buffer(buffer);
+        Ok(make_array(data.nulls(nulls).build()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use datafusion::arrow::array::{
+        BooleanArray, Decimal128Array, Float64Array, Int64Array, StringViewArray,
+    };
+    use datafusion::arrow::util::display::array_value_to_string;
+
+    use super::*;
+
+    /// Columns of every kind of place, with NULL in most.
+    fn columns(start: u64, count: u64) -> Vec<ArrayRef> {
+        let rows = || start..start + count;
+        let some = |row: u64, share: u64| !row.is_multiple_of(share);
+        let text = |row: u64| match row % 4 {
+            0 => "short".to_string(),
+            1 => format!("text {}", row % 97),
+            _ => format!("a text that is longer than a view, {} times", row % 1013),
+        };
+        let double = |row: u64| [0.0, -0.0, f64::NAN, 1.5][row as usize % 4];
+        vec![
+            Arc::new(
+                rows().map(|row| some(row, 7).then_some(row as i64 % 503)).collect::<Int64Array>(),
+            ),
+            Arc::new(
+                rows().map(|row| some(row, 5).then(|| text(row))).collect::<StringViewArray>(),
+            ),
+            Arc::new(
+                rows().map(|row| some(row, 3).then_some(row % 2 == 0)).collect::<BooleanArray>(),
+            ),
+            Arc::new(rows().map(|row| Some(double(row))).collect::<Float64Array>()),
+            Arc::new(
+                rows()
+                    .map(|row| some(row, 11).then_some((i128::from(row) % 13 - 6) << 70))
+                    .collect::<Decimal128Array>(),
+            ),
+        ]
+    }
+
+    fn written(columns: &[ArrayRef], row: usize) -> String {
+        let value = |column: &ArrayRef| array_value_to_string(column, row).expect("a value");
+        let values = columns.iter().map(|column| match column.is_null(row) {
+            true => "NULL".to_string(),
+            false => value(column).replace("-0.0", "0.0"),
+        });
+        values.collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn groups_are_those_of_a_map() {
+        // Which columns make the key: from one text to four words of everything.
+        for picked in
+            [&[0][..], &[1], &[2], &[3], &[4], &[0, 1], &[1, 2, 3], &[0, 2, 3], &[1, 4], &[0, 3, 4]]
+        {
+            let pick = |start| {
+                let all = columns(start, 9_000);
+                picked.iter().map(|idx| Arc::clone(&all[*idx])).collect::<Vec<_>>()
+            };
+            let types: Vec<DataType> =
+                pick(0).iter().map(|column| column.data_type().clone()).collect();
+            let mut keys = Keys::new(&types).expect("these can be packed");
+            for round in 0..2 {
+                let (mut known, mut groups) = (HashMap::new(), Vec::new());
+                let mut hash_of = HashMap::new();
+                for start in [0, 5_000, 100_000] {
+                    let rows = pick(start);
+                    keys.intern(&rows, &mut groups).expect("groups");
+                    for (row, group) in groups.iter().enumerate() {
+                        let next = known.len();
+                        let expected = *known.entry(written(&rows, row)).or_insert(next);
+                        assert_eq!(*group, expected, "{picked:?}, row {row}, round {round}");
+                    }
+                    let hashes = Keys::hash(&rows).expect("hashes");
+                    for (group, hash) in groups.iter().zip(hashes) {
+                        assert_eq!(*hash_of.entry(*group).or_insert(hash), hash);
+                    }
+                }
+                assert_eq!(keys.len(), known.len());
+                let given = keys.take().expect("columns");
+                assert_eq!(
+                    given.iter().map(|column| column.data_type().clone()).collect::<Vec<_>>(),
+                    types
+                );
+                for (key, group) in known {
+                    assert_eq!(written(&given, group), key, "{picked:?}");
+                }
+                assert_eq!(keys.len(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_packed_is_refused() {
+        let wide = DataType::Decimal128(38, 0);
+        assert!(!Keys::can_hold(&[]));
+        assert!(!Keys::can_hold(&[wide.clone(), wide, DataType::Int8]));
+        assert!(!Keys::can_hold(&[DataType::Binary]));
+        assert!(Keys::can_hold(&vec![DataType::Boolean; 64]));
+        assert!(!Keys::can_hold(&vec![DataType::Boolean; 65]));
+    }
+}

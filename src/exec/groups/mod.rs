@@ -1,0 +1,589 @@
+//! Grouping within one process: the partial aggregate, the exchange and the final one, hand in hand.
+//!
+//! ```text
+//! Aggregate (final)   <- GroupsExec: the groups of the shared tables that fall to this task
+//!   exchange          <- tables that all tasks share, each with the groups of some hashes
+//! Aggregate (partial) <- PartialGroupsExec: a table for each task, emptied into those
+//! ```
+//!
+//! Rows are hashed once, and groups go from table to table without an exchange of batches. Where
+//! memory is short, what there is goes to disk and from there, with the rows that were not read yet,
+//! through DataFusion's own operators, which sort and merge what does not fit.
+//!
+//! Aggregates are added up by the same accumulators as there, so that answers are the same.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, EmissionType, replace_children_if_necessary,
+};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
+};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode,
+    PlanProperties, SpillManager, Statistics, StatisticsArgs,
+};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+
+mod keys;
+mod run;
+mod slots;
+mod table;
+mod texts;
+
+use keys::Keys;
+use run::{Held, Left, Run, Table};
+use table::{Ask, States};
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// Aggregates whose result does not depend on the order of rows.
+const AGGREGATES: [&str; 25] = [
+    "approx_distinct",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "regr_slope",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "sum",
+    "var",
+    "var_pop",
+    "var_samp",
+    "var_population",
+];
+
+/// An aggregation: the operators of DataFusion that ours stand for.
+#[derive(Debug)]
+struct Template {
+    whole: Arc<AggregateExec>,
+    partial: Arc<AggregateExec>,
+    /// How groups come to the tasks of the reduce side; none if they are in one place anyway.
+    exchange: Option<Partitioning>,
+    ask: Arc<Ask>,
+}
+
+/// The map side: in each task, the groups of the rows that it reads.
+#[derive(Debug)]
+pub struct PartialGroupsExec {
+    template: Arc<Template>,
+    input: Plan,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// The reduce side: the groups of all rows that fall to each task. Without an exchange, all of it.
+#[derive(Debug)]
+pub struct GroupsExec {
+    template: Arc<Template>,
+    /// A [`PartialGroupsExec`] if there is an exchange.
+    input: Plan,
+    state: Arc<State>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What the tasks of the reduce side share.
+#[derive(Default)]
+struct State(Mutex<Option<Started>>);
+
+#[derive(Clone)]
+struct Started {
+    run: Arc<Run>,
+    outcome: Shared<BoxFuture<'static, Outcome>>,
+}
+
+/// What goes on in DataFusion's operators, if memory was short.
+type Outcome = Result<Option<Plan>, Arc<DataFusionError>>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
+}
+
+/// The operators for an aggregate, if they can stand for it.
+///
+/// # Errors
+/// Those of making DataFusion's.
+pub fn replacement(plan: &Plan) -> Result<Option<Plan>> {
+    let Some(whole) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    match whole.mode() {
+        AggregateMode::FinalPartitioned => {
+            let Some(exchange) = whole.input().downcast_ref::<RepartitionExec>() else {
+                return Ok(None);
+            };
+            let Some(partial) = exchange.input().downcast_ref::<AggregateExec>() else {
+                return Ok(None);
+            };
+            let is_whole = *partial.mode() == AggregateMode::Partial && !exchange.preserve_order();
+            if !is_whole || !can_group(partial) || !is_plain(whole) {
+                return Ok(None);
+            }
+            let exchange = Some(exchange.partitioning().clone());
+            Ok(Some(GroupsExec::new(Template::new(whole.clone(), partial.clone(), exchange))))
+        }
+        AggregateMode::Single | AggregateMode::SinglePartitioned if can_group(whole) => {
+            let (partial, whole) = in_two_phases(whole)?;
+            Ok(Some(GroupsExec::new(Template::new(whole, partial, None))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The two phases of an aggregate that has one.
+fn in_two_phases(single: &AggregateExec) -> Result<(AggregateExec, AggregateExec)> {
+    let make = |mode, groups, input| {
+        let (aggregates, filters) = (single.aggr_expr().to_vec(), single.filter_expr().to_vec());
+        AggregateExec::try_new(mode, groups, aggregates, filters, input, single.input_schema())
+    };
+    let groups = single.group_expr();
+    let partial = make(AggregateMode::Partial, groups.clone(), Arc::clone(single.input()))?;
+    let below = Arc::new(partial.clone());
+    Ok((partial, make(AggregateMode::FinalPartitioned, groups.as_final(), below)?))
+}
+
+/// No order that must be kept, no limit that ends it early.
+fn is_plain(aggregate: &AggregateExec) -> bool {
+    *aggregate.input_order_mode() == InputOrderMode::Linear
+        && aggregate.limit_options().is_none()
+        && aggregate.group_expr().is_single()
+}
+
+fn can_group(aggregate: &AggregateExec) -> bool {
+    let schema = aggregate.schema();
+    let keys = schema.fields()[..aggregate.group_expr().expr().len()].iter();
+    let types: Vec<DataType> = keys.map(|field| field.data_type().clone()).collect();
+    let mut aggregates = aggregate.aggr_expr().iter();
+    is_plain(aggregate)
+        && Keys::can_hold(&types)
+        && aggregates.all(|one| {
+            AGGREGATES.contains(&one.fun().name())
+                && one.order_bys().is_empty()
+                && one.groups_accumulator_supported()
+        })
+}
+
+/// An operator of DataFusion over another input.
+fn over(aggregate: &Arc<AggregateExec>, input: Plan) -> Result<AggregateExec> {
+    let plan: Plan = Arc::<AggregateExec>::clone(aggregate);
+    let plan = replace_children_if_necessary(plan, vec![input])?;
+    match plan.downcast_ref::<AggregateExec>() {
+        Some(aggregate) => Ok(aggregate.clone()),
+        None => internal_err!("an aggregate over another input is none"),
+    }
+}
+
+impl Template {
+    fn new(whole: AggregateExec, partial: AggregateExec, exchange: Option<Partitioning>) -> Self {
+        let ask = Arc::new(Ask::new(&partial));
+        Template { whole: Arc::new(whole), partial: Arc::new(partial), exchange, ask }
+    }
+
+    /// The same over another input.
+    fn over(&self, input: Plan) -> Result<Template> {
+        let partial = over(&self.partial, input)?;
+        let below: Plan = Arc::new(partial.clone());
+        let whole = over(&self.whole, self.exchanged(below)?)?;
+        Ok(Template::new(whole, partial, self.exchange.clone()))
+    }
+
+    fn exchanged(&self, below: Plan) -> Result<Plan> {
+        match &self.exchange {
+            Some(exchange) => Ok(Arc::new(RepartitionExec::try_new(below, exchange.clone())?)),
+            None => Ok(below),
+        }
+    }
+
+    /// What is left to do in DataFusion's operators: what tasks have left, and states that are on disk.
+    fn rest(
+        &self,
+        left: Vec<Left>,
+        mut spilled: Vec<SendableRecordBatchStream>,
+        spill: &SpillManager,
+        context: &Arc<TaskContext>,
+    ) -> Result<Plan> {
+        for Left { mut table, input } in left {
+            let states = table.groups.take_states()?;
+            let states = self.spilled(states, table.held, spill, context)?;
+            let unread: Plan = Arc::new(StreamsExec::new(vec![input], self.partial.input_schema()));
+            let partial = over(&self.partial, unread)?.execute(0, Arc::clone(context))?;
+            let both = futures::stream::iter(states).flatten().chain(partial);
+            spilled.push(Box::pin(RecordBatchStreamAdapter::new(self.partial.schema(), both)));
+        }
+        let below: Plan = Arc::new(StreamsExec::new(spilled, self.partial.schema()));
+        Ok(Arc::new(over(&self.whole, self.exchanged(below)?)?))
+    }
+
+    /// States on disk, to be read from there; their memory is free when this returns.
+    fn spilled(
+        &self,
+        states: States,
+        _held: Held,
+        spill: &SpillManager,
+        context: &Arc<TaskContext>,
+    ) -> Result<Option<SendableRecordBatchStream>> {
+        let states = self.ask.batch(states)?;
+        let mut file = spill.create_in_progress_file("groups")?;
+        for batch in slices(&states, context.session_config().batch_size()) {
+            file.append_batch(&batch)?;
+        }
+        file.finish()?.map(|file| spill.read_spill_as_stream(file, None)).transpose()
+    }
+}
+
+/// A batch in pieces of at most so many rows.
+fn slices(batch: &RecordBatch, len: usize) -> impl Iterator<Item = RecordBatch> + use<> {
+    let batch = batch.clone();
+    let starts = (0..batch.num_rows()).step_by(len.max(1));
+    starts.map(move |start| batch.slice(start, len.min(batch.num_rows() - start)))
+}
+
+impl PartialGroupsExec {
+    /// The aggregate that it stands for.
+    pub fn aggregate(&self) -> &AggregateExec {
+        &self.template.partial
+    }
+}
+
+impl GroupsExec {
+    fn new(template: Template) -> Plan {
+        let template = Arc::new(template);
+        let input = Arc::clone(template.partial.input());
+        let metrics = ExecutionPlanMetricsSet::new();
+        let input = match template.exchange {
+            Some(_) => {
+                let template = Arc::clone(&template);
+                Arc::new(PartialGroupsExec { template, input, metrics: metrics.clone() })
+            }
+            None => input,
+        };
+        let metrics = ExecutionPlanMetricsSet::new();
+        Arc::new(GroupsExec { template, input, state: Arc::default(), metrics })
+    }
+
+    /// The aggregate that it stands for.
+    pub fn aggregate(&self) -> &AggregateExec {
+        &self.template.whole
+    }
+
+    /// How groups come to its tasks; none if it does all by itself.
+    pub fn exchange(&self) -> Option<&Partitioning> {
+        self.template.exchange.as_ref()
+    }
+
+    fn memory(context: &TaskContext) -> Arc<MemoryReservation> {
+        let consumer = MemoryConsumer::new("groups").with_can_spill(true);
+        Arc::new(consumer.register(context.memory_pool()))
+    }
+
+    fn spill(&self, partition: usize, context: &TaskContext) -> SpillManager {
+        let metrics = SpillMetrics::new(&self.metrics, partition);
+        let schema = self.template.partial.schema();
+        SpillManager::new(context.runtime_env(), metrics, schema)
+            .with_compression_type(context.session_config().spill_compression())
+    }
+
+    /// The run that the tasks of the reduce side share; the first of them starts it.
+    fn started(&self, below: &PartialGroupsExec, context: &Arc<TaskContext>) -> Result<Started> {
+        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(started) = &*state {
+            return Ok(started.clone());
+        }
+        let into = self.properties().output_partitioning().partition_count();
+        let template = Arc::clone(&self.template);
+        let run = Run::new(Arc::clone(&template.ask), into, GroupsExec::memory(context))?;
+        let run = Arc::new(run);
+        let task_count = below.input.output_partitioning().partition_count();
+        let drive = |task: usize| {
+            let input = below.input.execute(task, Arc::clone(context))?;
+            let metrics = BaselineMetrics::new(&below.metrics, task);
+            let run = Arc::clone(&run);
+            Ok(SpawnedTask::spawn(async move { run.drive(task, input, metrics).await }))
+        };
+        let tasks = (0..task_count).map(drive).collect::<Result<Vec<_>>>()?;
+        let (all, spill, context) = (Arc::clone(&run), self.spill(0, context), Arc::clone(context));
+        let outcome = async move {
+            let mut left = Vec::new();
+            for task in tasks {
+                left.extend(super::shared::finished(task).await?);
+            }
+            if !all.is_short() {
+                return Ok(None);
+            }
+            let spilled = all.take_parts()?.into_iter().filter_map(|(states, held)| {
+                template.spilled(states, held, &spill, &context).transpose()
+            });
+            let spilled = spilled.collect::<Result<_>>()?;
+            template.rest(left, spilled, &spill, &context).map(Some)
+        };
+        let outcome = outcome.map_err(Arc::new).boxed().shared();
+        Ok(state.insert(Started { run, outcome }).clone())
+    }
+
+    /// All rows of a task in one table.
+    async fn in_one_phase(
+        template: Arc<Template>,
+        mut input: SendableRecordBatchStream,
+        spill: SpillManager,
+        metrics: BaselineMetrics,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = template.whole.schema();
+        let mut table = Table::new(&template.ask, &GroupsExec::memory(&context))?;
+        while let Some(batch) = input.try_next().await? {
+            let _timer = metrics.elapsed_compute().timer();
+            table.groups.update(&template.ask.look_at(&batch)?)?;
+            if !table.book() {
+                let left = vec![Left { table, input }];
+                return template.rest(left, Vec::new(), &spill, &context)?.execute(0, context);
+            }
+        }
+        let timer = metrics.elapsed_compute().timer();
+        let values = table.groups.take_values()?;
+        timer.done();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), values)?;
+        let batches = slices(&batch, context.session_config().batch_size());
+        let batches = futures::stream::iter(batches).map(move |batch| {
+            // What is booked is held until the last batch has gone.
+            let _booked = &table;
+            metrics.record_output(batch.num_rows());
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+impl DisplayAs for PartialGroupsExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PartialGroups: ")?;
+        self.template.partial.fmt_as(kind, f)
+    }
+}
+
+impl DisplayAs for GroupsExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Groups: ")?;
+        self.template.whole.fmt_as(kind, f)
+    }
+}
+
+impl ExecutionPlan for PartialGroupsExec {
+    fn name(&self) -> &'static str {
+        "PartialGroupsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.template.partial.properties()
+    }
+
+    fn children(&self) -> Vec<&Plan> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.template.partial.apply_expressions(f)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Plan>) -> Result<Plan> {
+        let Some(input) = children.pop() else { return internal_err!("an operator without input") };
+        let template = Arc::new(self.template.over(Arc::clone(&input))?);
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Arc::new(PartialGroupsExec { template, input, metrics }))
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.template.partial.statistics_from_inputs(inputs, args)
+    }
+
+    /// By itself it is the aggregate that it stands for.
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.template.partial.execute(partition, context)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+impl ExecutionPlan for GroupsExec {
+    fn name(&self) -> &'static str {
+        "GroupsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.template.whole.properties()
+    }
+
+    fn children(&self) -> Vec<&Plan> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.template.whole.apply_expressions(f)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Plan>) -> Result<Plan> {
+        let Some(input) = children.pop() else { return internal_err!("an operator without input") };
+        let template = match input.downcast_ref::<PartialGroupsExec>() {
+            Some(below) if self.template.exchange.is_some() => Arc::clone(&below.template),
+            None if self.template.exchange.is_none() => {
+                Arc::new(self.template.over(Arc::clone(&input))?)
+            }
+            _ => return internal_err!("half of a grouping"),
+        };
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Arc::new(GroupsExec { template, input, state: Arc::default(), metrics }))
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.template.whole.statistics_from_inputs(inputs, args)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let Some(below) = self.input.downcast_ref::<PartialGroupsExec>() else {
+            let input = self.input.execute(partition, Arc::clone(&context))?;
+            let spill = self.spill(partition, &context);
+            let template = Arc::clone(&self.template);
+            let batches = GroupsExec::in_one_phase(template, input, spill, metrics, context);
+            let batches = batches.try_flatten_stream();
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
+        };
+        let Started { run, outcome } = self.started(below, &context)?;
+        let batch_size = context.session_config().batch_size();
+        let shared = Arc::clone(&schema);
+        let batches = async move {
+            if let Some(rest) = outcome.await.map_err(DataFusionError::Shared)? {
+                return rest.execute(partition, context);
+            }
+            let answers = run.answers(partition, Arc::clone(&shared), batch_size);
+            let batches = answers.flat_map(move |answer| match answer {
+                Ok(batch) => slices(&batch, batch_size).map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            });
+            let batches = futures::stream::iter(batches).inspect_ok(move |batch| {
+                metrics.record_output(batch.num_rows());
+            });
+            Ok(Box::pin(RecordBatchStreamAdapter::new(shared, batches))
+                as SendableRecordBatchStream)
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// Streams that are there already, as an operator; each can be had once.
+struct StreamsExec {
+    streams: Vec<Mutex<Option<SendableRecordBatchStream>>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl StreamsExec {
+    fn new(streams: Vec<SendableRecordBatchStream>, schema: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(streams.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let streams = streams.into_iter().map(|stream| Mutex::new(Some(stream))).collect();
+        StreamsExec { streams, properties: Arc::new(properties) }
+    }
+}
+
+impl fmt::Debug for StreamsExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamsExec")
+    }
+}
+
+impl DisplayAs for StreamsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Streams")
+    }
+}
+
+impl ExecutionPlan for StreamsExec {
+    fn name(&self) -> &'static str {
+        "StreamsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Plan> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Plan>) -> Result<Plan> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let mut stream = self.streams[partition].lock().unwrap_or_else(PoisonError::into_inner);
+        match stream.take() {
+            Some(stream) => Ok(stream),
+            None => internal_err!("a stream was asked for twice"),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Groups with what their aggregates have added up so far.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+
+use super::keys::Keys;
+
+/// What an aggregation is: its keys, and for each aggregate its arguments and which rows it takes.
+#[derive(Debug)]
+pub(super) struct Ask {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Keys and states.
+    states: SchemaRef,
+}
+
+/// A batch of rows as an aggregation looks at it.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) keys: Vec<ArrayRef>,
+    arguments: Vec<Vec<ArrayRef>>,
+    filters: Vec<Option<BooleanArray>>,
+}
+
+/// Groups by their keys, with their states.
+#[derive(Debug)]
+pub(super) struct States {
+    pub(super) columns: Vec<ArrayRef>,
+    pub(super) hashes: Vec<u64>,
+}
+
+/// A hash table of groups.
+pub(super) struct Groups {
+    keys: Keys,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    /// How many columns the state of each aggregate has.
+    state_widths: Vec<usize>,
+    key_count: usize,
+    row_groups: Vec<usize>,
+}
+
+impl Ask {
+    /// What a partial aggregate asks.
+    pub(super) fn new(partial: &AggregateExec) -> Self {
+        let keys = partial.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
+        let aggregates = partial.aggr_expr().to_vec();
+        Ask {
+            keys,
+            arguments: aggregates.iter().map(|aggregate| aggregate.expressions()).collect(),
+            aggregates,
+            filters: partial.filter_expr().to_vec(),
+            states: partial.schema(),
+        }
+    }
+
+    /// Evaluates keys and arguments.
+    pub(super) fn look_at(&self, batch: &RecordBatch) -> Result<Rows> {
+        let evaluate =
+            |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(batch.num_rows());
+        let many = |exprs: &Vec<Arc<dyn PhysicalExpr>>| exprs.iter().map(evaluate).collect();
+        let filters = self.filters.iter().map(|filter| {
+            let Some(filter) = filter else { return Ok(None) };
+            Ok(Some(as_boolean_array(&evaluate(filter)?)?.clone()))
+        });
+        Ok(Rows {
+            keys: many(&self.keys)?,
+            filters: filters.collect::<Result<_>>()?,
+            arguments: self.arguments.iter().map(many).collect::<Result<_>>()?,
+        })
+    }
+
+    /// An empty table.
+    pub(super) fn groups(&self) -> Result<Groups> {
+        let key_count = self.keys.len();
+        let types = self.states.fields()[..key_count].iter();
+        let types: Vec<_> = types.map(|field| field.data_type().clone()).collect();
+        let widths = self.aggregates.iter().map(|one| Ok(one.state_fields()?.len()));
+        let accumulators = self.aggregates.iter().map(|one| one.create_groups_accumulator());
+        Ok(Groups {
+            keys: Keys::new(&types)?,
+            accumulators: accumulators.collect::<Result<_>>()?,
+            state_widths: widths.collect::<Result<_>>()?,
+            key_count,
+            row_groups: Vec::new(),
+        })
+    }
+
+    /// Keys and states as a batch.
+    pub(super) fn batch(&self, states: States) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.states), states.columns)?)
+    }
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.keys.first().map_or(0, |key| key.len())
+    }
+
+    /// The rows of these numbers.
+    pub(super) fn pick(&self, ask: &Ask, numbers: &UInt32Array) -> Result<Rows> {
+        let pick = |column: &ArrayRef| Ok(take(column, numbers, None)?);
+        let pick_argument = |(column, expr): (&ArrayRef, &Arc<dyn PhysicalExpr>)| {
+            // A constant is the same in all rows.
+            if expr.is::<Literal>() { Ok(column.slice(0, numbers.len())) } else { pick(column) }
+        };
+        let filters = self.filters.iter().map(|filter| {
+            let Some(filter) = filter else { return Ok(None) };
+            Ok(Some(as_boolean_array(&take(filter, numbers, None)?)?.clone()))
+        });
+        let arguments = self.arguments.iter().zip(&ask.arguments);
+        let arguments = arguments
+            .map(|(columns, exprs)| columns.iter().zip(exprs).map(pick_argument).collect());
+        Ok(Rows {
+            keys: self.keys.iter().map(pick).collect::<Result<_>>()?,
+            filters: filters.collect::<Result<_>>()?,
+            arguments: arguments.collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl States {
+    /// The groups of these numbers.
+    pub(super) fn pick(&self, numbers: &UInt32Array) -> Result<States> {
+        let pick = |column: &ArrayRef| Ok(take(column, numbers, None)?);
+        Ok(States {
+            columns: self.columns.iter().map(pick).collect::<Result<_>>()?,
+            hashes: Vec::new(),
+        })
+    }
+}
+
+impl Groups {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes that are held.
+    pub(super) fn size(&self) -> usize {
+        let accumulators = self.accumulators.iter().map(|one| one.size()).sum::<usize>();
+        self.keys.size() + accumulators + self.row_groups.capacity() * size_of::<usize>()
+    }
+
+    /// Adds rows.
+    pub(super) fn update(&mut self, rows: &Rows) -> Result<()> {
+        self.keys.intern(&rows.keys, &mut self.row_groups)?;
+        let each = self.accumulators.iter_mut().zip(&rows.arguments).zip(&rows.filters);
+        for ((accumulator, arguments), filter) in each {
+            let (groups, count) = (&self.row_groups, self.keys.len());
+            accumulator.update_batch(arguments, groups, filter.as_ref(), count)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what other tables have added up.
+    pub(super) fn merge(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let (keys, mut rest) = states.split_at(self.key_count);
+        self.keys.intern(keys, &mut self.row_groups)?;
+        for (accumulator, width) in self.accumulators.iter_mut().zip(&self.state_widths) {
+            let (own, others) = rest.split_at(*width);
+            accumulator.merge_batch(own, &self.row_groups, self.keys.len())?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// All groups with their states; what is left is empty.
+    pub(super) fn take_states(&mut self) -> Result<States> {
+        let mut columns = self.keys.take()?;
+        let hashes = Keys::hash(&columns)?;
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        Ok(States { columns, hashes })
+    }
+
+    /// All groups with the values of their aggregates; what is left is empty.
+    pub(super) fn take_values(&mut self) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.keys.take()?;
+        for accumulator in &mut self.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        Ok(columns)
+    }
+}
