@@ -9,7 +9,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayData, ArrayRef, AsArray, UInt32Array, make_array};
+use datafusion::arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, StringViewArray, UInt32Array, make_array,
+};
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
@@ -20,6 +22,8 @@ use super::slots::{STRIDE, Slots};
 use super::texts::Texts;
 
 const WORD_BITS: u32 = u64::BITS;
+/// So many groups are made columns of at once to be hashed.
+const HASHED_AT_ONCE: usize = 8192;
 /// The bits of NULLs of a key fit into a word.
 const COLUMNS_MAX: usize = 64;
 /// Odd numbers without a pattern: digits of pi, and of the golden ratio.
@@ -245,16 +249,89 @@ impl Keys {
         )
     }
 
-    /// The keys of all groups as columns; what is left is empty.
-    pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>> {
-        of_table!(
-            &mut self.table,
-            packed => packed.take(&mut self.columns),
-            texts => {
-                let texts: ArrayRef = Arc::new(texts.take()?);
-                Ok(vec![cast(&texts, &self.columns[0].data_type)?])
+    /// The keys of all groups; what is left is empty.
+    pub(super) fn take(&mut self) -> TakenKeys {
+        let columns = self.columns.iter_mut().map(Column::take).collect();
+        let table = match &mut self.table {
+            Table::Texts(texts) => TakenTable::Texts(texts.take()),
+            Table::One(packed) => TakenTable::One(packed.take()),
+            Table::Two(packed) => TakenTable::Two(packed.take()),
+            Table::Three(packed) => TakenTable::Three(packed.take()),
+            Table::Four(packed) => TakenTable::Four(packed.take()),
+        };
+        TakenKeys { columns, table }
+    }
+}
+
+/// The keys of groups that a table held.
+#[derive(Debug)]
+pub(super) struct TakenKeys {
+    columns: Vec<TakenColumn>,
+    table: TakenTable,
+}
+
+#[derive(Debug)]
+struct TakenColumn {
+    data_type: DataType,
+    place: TakenPlace,
+}
+
+#[derive(Debug)]
+enum TakenPlace {
+    Bits { width: u32, word: usize, shift: u32 },
+    TwoWords { word: usize },
+    Text { texts: StringViewArray, word: usize, shift: u32 },
+}
+
+#[derive(Debug)]
+enum TakenTable {
+    Texts(StringViewArray),
+    One(TakenPacked<1>),
+    Two(TakenPacked<2>),
+    Three(TakenPacked<3>),
+    Four(TakenPacked<4>),
+}
+
+#[derive(Debug)]
+struct TakenPacked<const N: usize> {
+    keys: Vec<[u64; N]>,
+    nulls: Vec<u64>,
+}
+
+impl TakenKeys {
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        match &self.table {
+            TakenTable::Texts(texts) => texts.len(),
+            TakenTable::One(packed) => packed.keys.len(),
+            TakenTable::Two(packed) => packed.keys.len(),
+            TakenTable::Three(packed) => packed.keys.len(),
+            TakenTable::Four(packed) => packed.keys.len(),
+        }
+    }
+
+    /// The keys of some groups as columns.
+    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        match &self.table {
+            TakenTable::Texts(texts) => {
+                Ok(vec![cast(&take(texts, groups, None)?, &self.columns[0].data_type)?])
             }
-        )
+            TakenTable::One(packed) => packed.pick(&self.columns, groups),
+            TakenTable::Two(packed) => packed.pick(&self.columns, groups),
+            TakenTable::Three(packed) => packed.pick(&self.columns, groups),
+            TakenTable::Four(packed) => packed.pick(&self.columns, groups),
+        }
+    }
+
+    /// The hash of each group's key.
+    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
+        let mut hashes = Vec::with_capacity(self.len());
+        for start in (0..self.len()).step_by(HASHED_AT_ONCE) {
+            let end = self.len().min(start + HASHED_AT_ONCE);
+            let groups = UInt32Array::from_iter_values(start as u32..end as u32);
+            hashes.extend(Keys::hash(&self.pick(&groups)?)?);
+        }
+        Ok(hashes)
     }
 }
 
@@ -400,12 +477,25 @@ impl<const N: usize> Packed<N> {
             if self.slots.are_far() {
                 self.touch(&candidates[..keys.len()]);
             }
-            let rows = keys.iter().zip(&candidates).zip(groups).enumerate();
-            for (idx, ((key, candidate), group)) in rows {
-                let nulls = nulls.get(idx).copied().unwrap_or(0);
+            let candidates = &mut candidates[..keys.len()];
+            if self.nulls.is_empty() && nulls.is_empty() {
+                let known = self.keys.as_slice();
+                for (candidate, key) in candidates.iter_mut().zip(keys) {
+                    let found = *candidate as usize;
+                    *candidate =
+                        if found != 0 && known[found - 1] == *key { *candidate } else { 0 };
+                }
+            } else {
+                // Decided one by one below.
+                candidates.fill(0);
+            }
+            for (idx, (group, candidate)) in groups.iter_mut().zip(&*candidates).enumerate() {
                 *group = match *candidate as usize {
-                    found if found != 0 && self.is_it(found - 1, key, nulls) => found - 1,
-                    _ => self.find_or_add(key, nulls, hashes[idx])?,
+                    0 => {
+                        let nulls = nulls.get(idx).copied().unwrap_or(0);
+                        self.find_or_add(&keys[idx], nulls, hashes[idx])?
+                    }
+                    found => found - 1,
                 };
             }
         }
@@ -443,42 +533,64 @@ impl<const N: usize> Packed<N> {
         Ok(group)
     }
 
-    /// The keys of all groups as columns; the slots stay, empty.
-    fn take(&mut self, columns: &mut [Column]) -> Result<Vec<ArrayRef>> {
-        let keys = std::mem::take(&mut self.keys);
-        let nulls = std::mem::take(&mut self.nulls);
+    /// The keys of all groups; the slots stay, empty.
+    fn take(&mut self) -> TakenPacked<N> {
         self.slots.clear();
-        let each = |(idx, column): (usize, &mut Column)| {
-            let is_null = |nulls: &u64| nulls >> idx & 1 == 1;
-            let nulls = nulls.iter().any(is_null).then(|| {
-                NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| {
-                    !is_null(&nulls[row])
-                }))
-            });
-            column.unpacked(&keys, nulls)
-        };
-        columns.iter_mut().enumerate().map(each).collect()
+        let (keys, nulls) = (std::mem::take(&mut self.keys), std::mem::take(&mut self.nulls));
+        TakenPacked { keys, nulls }
     }
 }
 
 impl Column {
+    fn take(&mut self) -> TakenColumn {
+        let place = match &mut self.place {
+            Place::Bits { width, word, shift } => {
+                TakenPlace::Bits { width: *width, word: *word, shift: *shift }
+            }
+            Place::TwoWords { word } => TakenPlace::TwoWords { word: *word },
+            Place::Text { texts, word, shift } => {
+                TakenPlace::Text { texts: texts.take(), word: *word, shift: *shift }
+            }
+        };
+        TakenColumn { data_type: self.data_type.clone(), place }
+    }
+}
+
+impl<const N: usize> TakenPacked<N> {
+    fn pick(&self, columns: &[TakenColumn], groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        let groups = groups.values();
+        let keys: Vec<[u64; N]> = groups.iter().map(|group| self.keys[*group as usize]).collect();
+        let is_null = |idx: usize, group: u32| self.nulls[group as usize] >> idx & 1 == 1;
+        let each = |(idx, column): (usize, &TakenColumn)| {
+            let has_nulls =
+                !self.nulls.is_empty() && groups.iter().any(|group| is_null(idx, *group));
+            let nulls = has_nulls.then(|| {
+                let is_valid = |row: usize| !is_null(idx, groups[row]);
+                NullBuffer::new(BooleanBuffer::collect_bool(groups.len(), is_valid))
+            });
+            column.unpacked(&keys, nulls)
+        };
+        columns.iter().enumerate().map(each).collect()
+    }
+}
+
+impl TakenColumn {
     /// The values of this column in packed keys.
     fn unpacked<const N: usize>(
-        &mut self,
+        &self,
         keys: &[[u64; N]],
         nulls: Option<NullBuffer>,
     ) -> Result<ArrayRef> {
-        let buffer = match &mut self.place {
-            Place::Text { texts, word, shift } => {
+        let buffer = match &self.place {
+            TakenPlace::Text { texts, word, shift } => {
                 let numbers = keys.iter().map(|key| (key[*word] >> *shift) as u32);
                 let numbers = UInt32Array::from_iter_values(numbers);
-                let texts = texts.take()?;
-                return Ok(cast(&take(&texts, &numbers, None)?, &self.data_type)?);
+                return Ok(cast(&take(texts, &numbers, None)?, &self.data_type)?);
             }
-            Place::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
-                (i128::from(key[*word + 1] as i64) << WORD_BITS) | i128::from(key[*word])
+            TakenPlace::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
+                i128::from(key[*word + 1] as i64) << WORD_BITS | i128::from(key[*word])
             })),
-            Place::Bits { width, word, shift } => {
+            TakenPlace::Bits { width, word, shift } => {
                 let values = keys.iter().map(|key| key[*word] >> *shift);
                 match width {
                     1 => values.map(|value| value & 1 == 1).collect::<BooleanBuffer>().into_inner(),
@@ -573,7 +685,12 @@ mod tests {
                     }
                 }
                 assert_eq!(keys.len(), known.len());
-                let given = keys.take().expect("columns");
+                let taken = keys.take();
+                let all = UInt32Array::from_iter_values(0..taken.len() as u32);
+                let given = taken.pick(&all).expect("columns");
+                for (group, hash) in taken.hashes().expect("hashes").into_iter().enumerate() {
+                    assert_eq!(hash_of[&group], hash);
+                }
                 assert_eq!(
                     given.iter().map(|column| column.data_type().clone()).collect::<Vec<_>>(),
                     types

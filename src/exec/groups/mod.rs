@@ -15,7 +15,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -47,7 +46,7 @@ mod texts;
 
 use keys::Keys;
 use run::{Held, Left, Run, Table};
-use table::{Ask, States};
+use table::{Ask, TakenGroups};
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -229,8 +228,8 @@ impl Template {
         context: &Arc<TaskContext>,
     ) -> Result<Plan> {
         for Left { mut table, input } in left {
-            let states = table.groups.take_states()?;
-            let states = self.spilled(states, table.held, spill, context)?;
+            let groups = table.groups.take_states()?;
+            let states = self.spilled(groups, table.held, spill, context)?;
             let unread: Plan = Arc::new(StreamsExec::new(vec![input], self.partial.input_schema()));
             let partial = over(&self.partial, unread)?.execute(0, Arc::clone(context))?;
             let both = futures::stream::iter(states).flatten().chain(partial);
@@ -240,28 +239,21 @@ impl Template {
         Ok(Arc::new(over(&self.whole, self.exchanged(below)?)?))
     }
 
-    /// States on disk, to be read from there; their memory is free when this returns.
+    /// Groups on disk, to be read from there; their memory is free when this returns.
     fn spilled(
         &self,
-        states: States,
+        groups: TakenGroups,
         _held: Held,
         spill: &SpillManager,
         context: &Arc<TaskContext>,
     ) -> Result<Option<SendableRecordBatchStream>> {
-        let states = self.ask.batch(states)?;
         let mut file = spill.create_in_progress_file("groups")?;
-        for batch in slices(&states, context.session_config().batch_size()) {
-            file.append_batch(&batch)?;
+        let batch_size = context.session_config().batch_size();
+        for batch in groups.batches(Arc::clone(self.ask.states()), batch_size) {
+            file.append_batch(&batch?)?;
         }
         file.finish()?.map(|file| spill.read_spill_as_stream(file, None)).transpose()
     }
-}
-
-/// A batch in pieces of at most so many rows.
-fn slices(batch: &RecordBatch, len: usize) -> impl Iterator<Item = RecordBatch> + use<> {
-    let batch = batch.clone();
-    let starts = (0..batch.num_rows()).step_by(len.max(1));
-    starts.map(move |start| batch.slice(start, len.min(batch.num_rows() - start)))
 }
 
 impl PartialGroupsExec {
@@ -336,8 +328,8 @@ impl GroupsExec {
             if !all.is_short() {
                 return Ok(None);
             }
-            let spilled = all.take_parts()?.into_iter().filter_map(|(states, held)| {
-                template.spilled(states, held, &spill, &context).transpose()
+            let spilled = all.take_parts()?.into_iter().filter_map(|(groups, held)| {
+                template.spilled(groups, held, &spill, &context).transpose()
             });
             let spilled = spilled.collect::<Result<_>>()?;
             template.rest(left, spilled, &spill, &context).map(Some)
@@ -364,16 +356,12 @@ impl GroupsExec {
                 return template.rest(left, Vec::new(), &spill, &context)?.execute(0, context);
             }
         }
-        let timer = metrics.elapsed_compute().timer();
-        let values = table.groups.take_values()?;
-        timer.done();
-        let batch = RecordBatch::try_new(Arc::clone(&schema), values)?;
-        let batches = slices(&batch, context.session_config().batch_size());
-        let batches = futures::stream::iter(batches).map(move |batch| {
+        let batch_size = context.session_config().batch_size();
+        let batches = table.groups.take_values()?.batches(Arc::clone(&schema), batch_size);
+        let batches = futures::stream::iter(batches).inspect_ok(move |batch| {
             // What is booked is held until the last batch has gone.
             let _booked = &table;
             metrics.record_output(batch.num_rows());
-            Ok(batch)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
@@ -506,11 +494,7 @@ impl ExecutionPlan for GroupsExec {
                 return rest.execute(partition, context);
             }
             let answers = run.answers(partition, Arc::clone(&shared), batch_size);
-            let batches = answers.flat_map(move |answer| match answer {
-                Ok(batch) => slices(&batch, batch_size).map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            });
-            let batches = futures::stream::iter(batches).inspect_ok(move |batch| {
+            let batches = futures::stream::iter(answers).inspect_ok(move |batch| {
                 metrics.record_output(batch.num_rows());
             });
             Ok(Box::pin(RecordBatchStreamAdapter::new(shared, batches))

@@ -17,7 +17,7 @@ use datafusion::physical_plan::metrics::BaselineMetrics;
 use futures::TryStreamExt;
 
 use super::keys::Keys;
-use super::table::{Ask, Groups, Rows, States};
+use super::table::{Ask, Groups, Rows, TakenGroups};
 
 /// Shared tables for each task of the reduce side: more of them are smaller, and waited for less.
 const PARTS_PER_TASK: usize = 4;
@@ -197,12 +197,12 @@ impl Run {
 
     /// Empties a task's own table into the shared ones.
     fn give(&self, task: usize, table: &mut Table) -> Result<usize> {
-        let states = table.groups.take_states()?;
-        let count = states.hashes.len();
-        self.each_part(task, &states.hashes, |groups, numbers| {
-            groups.merge(&states.pick(numbers)?.columns)
+        let groups = table.groups.take_states()?;
+        self.each_part(task, &groups.hashes()?, |part, numbers| {
+            part.merge(&groups.pick(numbers)?)
         })?;
-        drop(states);
+        let count = groups.len();
+        drop(groups);
         self.note(table.book());
         Ok(count)
     }
@@ -255,28 +255,34 @@ impl Run {
         batch_size: usize,
     ) -> impl Iterator<Item = Result<RecordBatch>> {
         let count: usize = self.parts_of(task).iter().map(|part| locked(part).groups.len()).sum();
-        let together = if count <= batch_size { PARTS_PER_TASK } else { 1 };
-        let answer = move |first: usize| {
-            let batches = self.parts_of(task)[first..first + together].iter().map(|part| {
-                let mut table = locked(part);
-                Ok(RecordBatch::try_new(Arc::clone(&schema), table.groups.take_values()?)?)
-            });
-            let batches = batches.collect::<Result<Vec<_>>>()?;
-            match batches.as_slice() {
-                [batch] => Ok(batch.clone()),
-                _ => Ok(concat_batches(&schema, &batches)?),
+        let whole = Arc::clone(&schema);
+        let batches = (0..PARTS_PER_TASK).flat_map(move |part| {
+            let taken = locked(&self.parts_of(task)[part]).groups.take_values();
+            let (taken, failed) = match taken {
+                Ok(taken) => (Some(taken.batches(Arc::clone(&schema), batch_size)), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            taken.into_iter().flatten().chain(failed)
+        });
+        let (together, apart) = match count <= batch_size {
+            true => {
+                let together = batches
+                    .collect::<Result<Vec<_>>>()
+                    .and_then(|batches| Ok(concat_batches(&whole, &batches)?));
+                (Some(together), None)
             }
+            false => (None, Some(batches)),
         };
-        (0..PARTS_PER_TASK).step_by(together).map(answer)
+        together.into_iter().chain(apart.into_iter().flatten())
     }
 
     /// All shared tables with what they hold.
-    pub(super) fn take_parts(&self) -> Result<Vec<(States, Held)>> {
+    pub(super) fn take_parts(&self) -> Result<Vec<(TakenGroups, Held)>> {
         let take = |part: &Mutex<Table>| {
             let mut table = locked(part);
-            let states = table.groups.take_states()?;
+            let groups = table.groups.take_states()?;
             let held = std::mem::replace(&mut table.held, Held::new(&self.memory));
-            Ok((states, held))
+            Ok((groups, held))
         };
         self.parts.iter().map(take).collect()
     }

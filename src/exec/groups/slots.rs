@@ -9,13 +9,13 @@ use datafusion::common::{Result, exec_err};
 /// So many rows are looked up at once.
 pub(super) const STRIDE: usize = 256;
 const COUNT_MIN: usize = 1024;
-/// Beyond that, slots and entries are not in the processor's cache.
-const COUNT_NEAR: usize = 1 << 14;
+/// Beyond that, slots and entries are hardly in the processor's cache.
+const COUNT_NEAR: usize = 1 << 15;
 /// The upper half of a hash says where it is in a table of so many slots.
 const COUNT_MAX: usize = 1 << 32;
 const UPPER: u64 = !(u32::MAX as u64);
 
-/// A hash table with open addressing; at most half of the slots are taken.
+/// A hash table with open addressing; at most half of the slots are taken, of few ones a quarter.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     /// The upper half is that of a hash, the lower one the number of an entry and one. 0 is an empty
@@ -24,7 +24,7 @@ pub(super) struct Slots {
     taken: usize,
 }
 
-/// The places of entries whose hashes are those of rows, with one added; 0 if there is none.
+/// The numbers of entries with one added; 0 if there is none.
 pub(super) type Candidates = [u32; STRIDE];
 
 impl Slots {
@@ -50,13 +50,16 @@ impl Slots {
         u64::BITS - self.slots.len().trailing_zeros()
     }
 
-    /// The first entry that may be the one, for each of at most [`STRIDE`] hashes.
+    /// An entry that may be the one, for each of at most [`STRIDE`] hashes.
     #[inline]
     pub(super) fn candidates(&self, hashes: &[u64], candidates: &mut Candidates) {
-        let shift = self.shift();
+        let (shift, mask) = (self.shift(), self.slots.len() - 1);
+        let slots = self.slots.as_slice();
         for (candidate, hash) in candidates.iter_mut().zip(hashes) {
-            let slot = self.slots[(*hash >> shift) as usize];
-            *candidate = if (slot ^ hash) & UPPER == 0 { slot as u32 } else { 0 };
+            let home = (*hash >> shift) as usize & mask;
+            let (first, second) = (slots[home], slots[(home + 1) & mask]);
+            let second = if (second ^ hash) & UPPER == 0 { second as u32 } else { 0 };
+            *candidate = if (first ^ hash) & UPPER == 0 { first as u32 } else { second };
         }
     }
 
@@ -87,7 +90,8 @@ impl Slots {
         };
         self.put(hash & UPPER | u64::from(entry));
         self.taken += 1;
-        if self.taken * 2 > self.slots.len() {
+        let spare = if self.are_far() { 2 } else { 4 };
+        if self.taken * spare > self.slots.len() {
             let old = std::mem::take(&mut self.slots);
             self.slots = vec![0; old.len() * 2];
             old.into_iter().filter(|slot| *slot != 0).for_each(|slot| self.put(slot));

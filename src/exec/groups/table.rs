@@ -14,7 +14,7 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
-use super::keys::Keys;
+use super::keys::{Keys, TakenKeys};
 
 /// What an aggregation is: its keys, and for each aggregate its arguments and which rows it takes.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ pub(super) struct Rows {
     filters: Vec<Option<BooleanArray>>,
 }
 
-/// Groups by their keys, with their states.
+/// Groups that a table held, with the states or the values of their aggregates.
 #[derive(Debug)]
-pub(super) struct States {
-    pub(super) columns: Vec<ArrayRef>,
-    pub(super) hashes: Vec<u64>,
+pub(super) struct TakenGroups {
+    keys: TakenKeys,
+    columns: Vec<ArrayRef>,
 }
 
 /// A hash table of groups.
@@ -98,9 +98,9 @@ impl Ask {
         })
     }
 
-    /// Keys and states as a batch.
-    pub(super) fn batch(&self, states: States) -> Result<RecordBatch> {
-        Ok(RecordBatch::try_new(Arc::clone(&self.states), states.columns)?)
+    /// What states look like: keys, and what there is of each aggregate.
+    pub(super) fn states(&self) -> &SchemaRef {
+        &self.states
     }
 }
 
@@ -131,13 +131,38 @@ impl Rows {
     }
 }
 
-impl States {
-    /// The groups of these numbers.
-    pub(super) fn pick(&self, numbers: &UInt32Array) -> Result<States> {
-        let pick = |column: &ArrayRef| Ok(take(column, numbers, None)?);
-        Ok(States {
-            columns: self.columns.iter().map(pick).collect::<Result<_>>()?,
-            hashes: Vec::new(),
+impl TakenGroups {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The hash of each group's key.
+    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
+        self.keys.hashes()
+    }
+
+    /// Some groups: their keys, and what there is of their aggregates.
+    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.keys.pick(groups)?;
+        for column in &self.columns {
+            columns.push(take(column, groups, None)?);
+        }
+        Ok(columns)
+    }
+
+    /// All groups in batches of at most so many rows.
+    pub(super) fn batches(
+        self,
+        schema: SchemaRef,
+        len: usize,
+    ) -> impl Iterator<Item = Result<RecordBatch>> {
+        (0..self.len()).step_by(len.max(1)).map(move |start| {
+            let end = self.len().min(start + len);
+            let groups = UInt32Array::from_iter_values(start as u32..end as u32);
+            let mut columns = self.keys.pick(&groups)?;
+            columns.extend(self.columns.iter().map(|column| column.slice(start, end - start)));
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
         })
     }
 }
@@ -178,21 +203,18 @@ impl Groups {
     }
 
     /// All groups with their states; what is left is empty.
-    pub(super) fn take_states(&mut self) -> Result<States> {
-        let mut columns = self.keys.take()?;
-        let hashes = Keys::hash(&columns)?;
+    pub(super) fn take_states(&mut self) -> Result<TakenGroups> {
+        let mut columns = Vec::new();
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.state(EmitTo::All)?);
         }
-        Ok(States { columns, hashes })
+        Ok(TakenGroups { keys: self.keys.take(), columns })
     }
 
     /// All groups with the values of their aggregates; what is left is empty.
-    pub(super) fn take_values(&mut self) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.keys.take()?;
-        for accumulator in &mut self.accumulators {
-            columns.push(accumulator.evaluate(EmitTo::All)?);
-        }
-        Ok(columns)
+    pub(super) fn take_values(&mut self) -> Result<TakenGroups> {
+        let values = self.accumulators.iter_mut().map(|one| one.evaluate(EmitTo::All));
+        let columns = values.collect::<Result<_>>()?;
+        Ok(TakenGroups { keys: self.keys.take(), columns })
     }
 }
