@@ -9,9 +9,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, StringViewArray, UInt32Array, make_array,
-};
+use datafusion::arrow::array::{Array, ArrayData, ArrayRef, AsArray, UInt32Array, make_array};
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
@@ -249,81 +247,28 @@ impl Keys {
         )
     }
 
-    /// The keys of all groups; what is left is empty.
-    pub(super) fn take(&mut self) -> TakenKeys {
-        let columns = self.columns.iter_mut().map(Column::take).collect();
-        let table = match &mut self.table {
-            Table::Texts(texts) => TakenTable::Texts(texts.take()),
-            Table::One(packed) => TakenTable::One(packed.take()),
-            Table::Two(packed) => TakenTable::Two(packed.take()),
-            Table::Three(packed) => TakenTable::Three(packed.take()),
-            Table::Four(packed) => TakenTable::Four(packed.take()),
-        };
-        TakenKeys { columns, table }
-    }
-}
-
-/// The keys of groups that a table held.
-#[derive(Debug)]
-pub(super) struct TakenKeys {
-    columns: Vec<TakenColumn>,
-    table: TakenTable,
-}
-
-#[derive(Debug)]
-struct TakenColumn {
-    data_type: DataType,
-    place: TakenPlace,
-}
-
-#[derive(Debug)]
-enum TakenPlace {
-    Bits { width: u32, word: usize, shift: u32 },
-    TwoWords { word: usize },
-    Text { texts: StringViewArray, word: usize, shift: u32 },
-}
-
-#[derive(Debug)]
-enum TakenTable {
-    Texts(StringViewArray),
-    One(TakenPacked<1>),
-    Two(TakenPacked<2>),
-    Three(TakenPacked<3>),
-    Four(TakenPacked<4>),
-}
-
-#[derive(Debug)]
-struct TakenPacked<const N: usize> {
-    keys: Vec<[u64; N]>,
-    nulls: Vec<u64>,
-}
-
-impl TakenKeys {
-    /// How many groups there are.
-    pub(super) fn len(&self) -> usize {
-        match &self.table {
-            TakenTable::Texts(texts) => texts.len(),
-            TakenTable::One(packed) => packed.keys.len(),
-            TakenTable::Two(packed) => packed.keys.len(),
-            TakenTable::Three(packed) => packed.keys.len(),
-            TakenTable::Four(packed) => packed.keys.len(),
-        }
-    }
-
-    /// The keys of some groups as columns.
-    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
-        match &self.table {
-            TakenTable::Texts(texts) => {
-                Ok(vec![cast(&take(texts, groups, None)?, &self.columns[0].data_type)?])
+    /// Ends the growth of the table: its groups can now be picked, and no other looked up.
+    pub(super) fn finish(&mut self) {
+        self.columns.iter_mut().for_each(|column| {
+            if let Place::Text { texts, .. } = &mut column.place {
+                texts.finish();
             }
-            TakenTable::One(packed) => packed.pick(&self.columns, groups),
-            TakenTable::Two(packed) => packed.pick(&self.columns, groups),
-            TakenTable::Three(packed) => packed.pick(&self.columns, groups),
-            TakenTable::Four(packed) => packed.pick(&self.columns, groups),
+        });
+        if let Table::Texts(texts) = &mut self.table {
+            texts.finish();
         }
     }
 
-    /// The hash of each group's key.
+    /// The keys of some groups as columns, once the table has grown to its end.
+    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        of_table!(
+            &self.table,
+            packed => packed.pick(&self.columns, groups),
+            texts => Ok(vec![cast(&take(texts.finished(), groups, None)?, &self.columns[0].data_type)?])
+        )
+    }
+
+    /// The hash of each group's key, once the table has grown to its end.
     pub(super) fn hashes(&self) -> Result<Vec<u64>> {
         let mut hashes = Vec::with_capacity(self.len());
         for start in (0..self.len()).step_by(HASHED_AT_ONCE) {
@@ -333,6 +278,23 @@ impl TakenKeys {
         }
         Ok(hashes)
     }
+
+    /// Forgets all groups.
+    pub(super) fn clear(&mut self) {
+        self.columns.iter_mut().for_each(|column| {
+            if let Place::Text { texts, .. } = &mut column.place {
+                texts.clear();
+            }
+        });
+        of_table!(&mut self.table, packed => packed.clear(), texts => texts.clear());
+    }
+}
+
+/// Which of so many parts a key is in by its hash; at each level of parts within parts another one.
+pub(super) fn part_of(hash: u64, level: u32, part_count: usize) -> usize {
+    // Tables look at the first bits of hashes.
+    let hash = if level == 0 { hash } else { mix(hash, u64::from(level)) };
+    ((hash & u64::from(u32::MAX)) * part_count as u64 >> u32::BITS) as usize
 }
 
 fn word_count(data_type: &DataType) -> usize {
@@ -533,35 +495,12 @@ impl<const N: usize> Packed<N> {
         Ok(group)
     }
 
-    /// The keys of all groups; the slots stay, empty.
-    fn take(&mut self) -> TakenPacked<N> {
-        self.slots.clear();
-        let (keys, nulls) = (std::mem::take(&mut self.keys), std::mem::take(&mut self.nulls));
-        TakenPacked { keys, nulls }
-    }
-}
-
-impl Column {
-    fn take(&mut self) -> TakenColumn {
-        let place = match &mut self.place {
-            Place::Bits { width, word, shift } => {
-                TakenPlace::Bits { width: *width, word: *word, shift: *shift }
-            }
-            Place::TwoWords { word } => TakenPlace::TwoWords { word: *word },
-            Place::Text { texts, word, shift } => {
-                TakenPlace::Text { texts: texts.take(), word: *word, shift: *shift }
-            }
-        };
-        TakenColumn { data_type: self.data_type.clone(), place }
-    }
-}
-
-impl<const N: usize> TakenPacked<N> {
-    fn pick(&self, columns: &[TakenColumn], groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    /// The keys of some groups as columns.
+    fn pick(&self, columns: &[Column], groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
         let groups = groups.values();
         let keys: Vec<[u64; N]> = groups.iter().map(|group| self.keys[*group as usize]).collect();
         let is_null = |idx: usize, group: u32| self.nulls[group as usize] >> idx & 1 == 1;
-        let each = |(idx, column): (usize, &TakenColumn)| {
+        let each = |(idx, column): (usize, &Column)| {
             let has_nulls =
                 !self.nulls.is_empty() && groups.iter().any(|group| is_null(idx, *group));
             let nulls = has_nulls.then(|| {
@@ -572,9 +511,16 @@ impl<const N: usize> TakenPacked<N> {
         };
         columns.iter().enumerate().map(each).collect()
     }
+
+    /// Forgets all groups; the slots stay.
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.keys.clear();
+        self.nulls.clear();
+    }
 }
 
-impl TakenColumn {
+impl Column {
     /// The values of this column in packed keys.
     fn unpacked<const N: usize>(
         &self,
@@ -582,15 +528,15 @@ impl TakenColumn {
         nulls: Option<NullBuffer>,
     ) -> Result<ArrayRef> {
         let buffer = match &self.place {
-            TakenPlace::Text { texts, word, shift } => {
+            Place::Text { texts, word, shift } => {
                 let numbers = keys.iter().map(|key| (key[*word] >> *shift) as u32);
                 let numbers = UInt32Array::from_iter_values(numbers);
-                return Ok(cast(&take(texts, &numbers, None)?, &self.data_type)?);
+                return Ok(cast(&take(texts.finished(), &numbers, None)?, &self.data_type)?);
             }
-            TakenPlace::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
+            Place::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
                 i128::from(key[*word + 1] as i64) << WORD_BITS | i128::from(key[*word])
             })),
-            TakenPlace::Bits { width, word, shift } => {
+            Place::Bits { width, word, shift } => {
                 let values = keys.iter().map(|key| key[*word] >> *shift);
                 match width {
                     1 => values.map(|value| value & 1 == 1).collect::<BooleanBuffer>().into_inner(),
@@ -685,10 +631,10 @@ mod tests {
                     }
                 }
                 assert_eq!(keys.len(), known.len());
-                let taken = keys.take();
-                let all = UInt32Array::from_iter_values(0..taken.len() as u32);
-                let given = taken.pick(&all).expect("columns");
-                for (group, hash) in taken.hashes().expect("hashes").into_iter().enumerate() {
+                keys.finish();
+                let all = UInt32Array::from_iter_values(0..keys.len() as u32);
+                let given = keys.pick(&all).expect("columns");
+                for (group, hash) in keys.hashes().expect("hashes").into_iter().enumerate() {
                     assert_eq!(hash_of[&group], hash);
                 }
                 assert_eq!(
@@ -698,6 +644,7 @@ mod tests {
                 for (key, group) in known {
                     assert_eq!(written(&given, group), key, "{picked:?}");
                 }
+                keys.clear();
                 assert_eq!(keys.len(), 0);
             }
         }

@@ -6,26 +6,22 @@
 //! Aggregate (partial) <- PartialGroupsExec: a table for each task, emptied into those
 //! ```
 //!
-//! Rows are hashed once, and groups go from table to table without an exchange of batches. Where
-//! memory is short, what there is goes to disk and from there, with the rows that were not read yet,
-//! through DataFusion's own operators, which sort and merge what does not fit.
-//!
-//! Aggregates are added up by the same accumulators as there, so that answers are the same.
+//! Groups go from table to table without an exchange of batches. Where memory is short, they go to disk
+//! in parts. Aggregates are added up by DataFusion's accumulators and ours, as in its own operators.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::execution_plan::{
-    Boundedness, EmissionType, replace_children_if_necessary,
-};
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
 };
@@ -36,17 +32,20 @@ use datafusion::physical_plan::{
     PlanProperties, SpillManager, Statistics, StatisticsArgs,
 };
 use futures::future::{BoxFuture, Shared};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
+mod disk;
 mod keys;
 mod run;
 mod slots;
 mod table;
 mod texts;
 
+use disk::{Disk, Way};
 use keys::Keys;
-use run::{Held, Left, Run, Table};
-use table::{Ask, TakenGroups};
+use run::{Done, Run, Table};
+use table::Ask;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -103,13 +102,17 @@ pub struct GroupsExec {
     template: Arc<Template>,
     /// A [`PartialGroupsExec`] if there is an exchange.
     input: Plan,
-    state: Arc<State>,
+    state: Arc<Mutex<State>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 /// What the tasks of the reduce side share.
 #[derive(Default)]
-struct State(Mutex<Option<Started>>);
+struct State {
+    started: Option<Started>,
+    /// How many tasks have it: who has come last leaves nothing here that would go on without them.
+    given: usize,
+}
 
 #[derive(Clone)]
 struct Started {
@@ -117,8 +120,7 @@ struct Started {
     outcome: Shared<BoxFuture<'static, Outcome>>,
 }
 
-/// What goes on in DataFusion's operators, if memory was short.
-type Outcome = Result<Option<Plan>, Arc<DataFusionError>>;
+type Outcome = Result<Arc<Done>, Arc<DataFusionError>>;
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,42 +220,6 @@ impl Template {
             None => Ok(below),
         }
     }
-
-    /// What is left to do in DataFusion's operators: what tasks have left, and states that are on disk.
-    fn rest(
-        &self,
-        left: Vec<Left>,
-        mut spilled: Vec<SendableRecordBatchStream>,
-        spill: &SpillManager,
-        context: &Arc<TaskContext>,
-    ) -> Result<Plan> {
-        for Left { mut table, input } in left {
-            let groups = table.groups.take_states()?;
-            let states = self.spilled(groups, table.held, spill, context)?;
-            let unread: Plan = Arc::new(StreamsExec::new(vec![input], self.partial.input_schema()));
-            let partial = over(&self.partial, unread)?.execute(0, Arc::clone(context))?;
-            let both = futures::stream::iter(states).flatten().chain(partial);
-            spilled.push(Box::pin(RecordBatchStreamAdapter::new(self.partial.schema(), both)));
-        }
-        let below: Plan = Arc::new(StreamsExec::new(spilled, self.partial.schema()));
-        Ok(Arc::new(over(&self.whole, self.exchanged(below)?)?))
-    }
-
-    /// Groups on disk, to be read from there; their memory is free when this returns.
-    fn spilled(
-        &self,
-        groups: TakenGroups,
-        _held: Held,
-        spill: &SpillManager,
-        context: &Arc<TaskContext>,
-    ) -> Result<Option<SendableRecordBatchStream>> {
-        let mut file = spill.create_in_progress_file("groups")?;
-        let batch_size = context.session_config().batch_size();
-        for batch in groups.batches(Arc::clone(self.ask.states()), batch_size) {
-            file.append_batch(&batch?)?;
-        }
-        file.finish()?.map(|file| spill.read_spill_as_stream(file, None)).transpose()
-    }
 }
 
 impl PartialGroupsExec {
@@ -289,81 +255,84 @@ impl GroupsExec {
         self.template.exchange.as_ref()
     }
 
-    fn memory(context: &TaskContext) -> Arc<MemoryReservation> {
+    fn way(&self, partition: usize, context: &TaskContext) -> Arc<Way> {
         let consumer = MemoryConsumer::new("groups").with_can_spill(true);
-        Arc::new(consumer.register(context.memory_pool()))
-    }
-
-    fn spill(&self, partition: usize, context: &TaskContext) -> SpillManager {
         let metrics = SpillMetrics::new(&self.metrics, partition);
         let schema = self.template.partial.schema();
-        SpillManager::new(context.runtime_env(), metrics, schema)
-            .with_compression_type(context.session_config().spill_compression())
+        let files = SpillManager::new(context.runtime_env(), metrics, schema)
+            .with_compression_type(context.session_config().spill_compression());
+        Arc::new(Way {
+            ask: Arc::clone(&self.template.ask),
+            files,
+            memory: Arc::new(consumer.register(context.memory_pool())),
+            batch_size: context.session_config().batch_size(),
+        })
     }
 
     /// The run that the tasks of the reduce side share; the first of them starts it.
     fn started(&self, below: &PartialGroupsExec, context: &Arc<TaskContext>) -> Result<Started> {
-        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(started) = &*state {
-            return Ok(started.clone());
-        }
         let into = self.properties().output_partitioning().partition_count();
-        let template = Arc::clone(&self.template);
-        let run = Run::new(Arc::clone(&template.ask), into, GroupsExec::memory(context))?;
-        let run = Arc::new(run);
-        let task_count = below.input.output_partitioning().partition_count();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = match state.started.take() {
+            Some(started) => started,
+            None => self.start(below, into, context)?,
+        };
+        state.given = (state.given + 1) % into;
+        state.started = (state.given > 0).then(|| started.clone());
+        Ok(started)
+    }
+
+    fn start(
+        &self,
+        below: &PartialGroupsExec,
+        into: usize,
+        context: &Arc<TaskContext>,
+    ) -> Result<Started> {
+        let run = Arc::new(Run::new(self.way(0, context), into)?);
         let drive = |task: usize| {
             let input = below.input.execute(task, Arc::clone(context))?;
             let metrics = BaselineMetrics::new(&below.metrics, task);
             let run = Arc::clone(&run);
             Ok(SpawnedTask::spawn(async move { run.drive(task, input, metrics).await }))
         };
+        let task_count = below.input.output_partitioning().partition_count();
         let tasks = (0..task_count).map(drive).collect::<Result<Vec<_>>>()?;
-        let (all, spill, context) = (Arc::clone(&run), self.spill(0, context), Arc::clone(context));
+        let all = Arc::clone(&run);
         let outcome = async move {
-            let mut left = Vec::new();
             for task in tasks {
-                left.extend(super::shared::finished(task).await?);
+                super::shared::finished(task).await?;
             }
-            if !all.is_short() {
-                return Ok(None);
-            }
-            let spilled = all.take_parts()?.into_iter().filter_map(|(groups, held)| {
-                template.spilled(groups, held, &spill, &context).transpose()
-            });
-            let spilled = spilled.collect::<Result<_>>()?;
-            template.rest(left, spilled, &spill, &context).map(Some)
+            all.done().map(Arc::new)
         };
         let outcome = outcome.map_err(Arc::new).boxed().shared();
-        Ok(state.insert(Started { run, outcome }).clone())
+        Ok(Started { run, outcome })
     }
 
     /// All rows of a task in one table.
     async fn in_one_phase(
-        template: Arc<Template>,
+        way: Arc<Way>,
         mut input: SendableRecordBatchStream,
-        spill: SpillManager,
         metrics: BaselineMetrics,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let schema = template.whole.schema();
-        let mut table = Table::new(&template.ask, &GroupsExec::memory(&context))?;
+        schema: SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let mut table = Table::new(&way.ask, &way.memory)?;
+        let mut disk: Option<Disk> = None;
         while let Some(batch) = input.try_next().await? {
             let _timer = metrics.elapsed_compute().timer();
-            table.groups.update(&template.ask.look_at(&batch)?)?;
+            table.groups.update(&way.ask.look_at(&batch)?)?;
             if !table.book() {
-                let left = vec![Left { table, input }];
-                return template.rest(left, Vec::new(), &spill, &context)?.execute(0, context);
+                disk.get_or_insert_with(|| Disk::new(1)).put(&mut table, &way)?;
             }
         }
-        let batch_size = context.session_config().batch_size();
-        let batches = table.groups.take_values()?.batches(Arc::clone(&schema), batch_size);
-        let batches = futures::stream::iter(batches).inspect_ok(move |batch| {
-            // What is booked is held until the last batch has gone.
-            let _booked = &table;
-            metrics.record_output(batch.num_rows());
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        let batches = match disk {
+            None => table.values(&schema, way.batch_size)?,
+            Some(mut disk) => {
+                disk.put(&mut table, &way)?;
+                disk::answers(disk.finish(), way, schema)
+            }
+        };
+        let counted = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        Ok(counted.boxed())
     }
 }
 
@@ -477,97 +446,25 @@ impl ExecutionPlan for GroupsExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
+        let shared = Arc::clone(&schema);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let Some(below) = self.input.downcast_ref::<PartialGroupsExec>() else {
             let input = self.input.execute(partition, Arc::clone(&context))?;
-            let spill = self.spill(partition, &context);
-            let template = Arc::clone(&self.template);
-            let batches = GroupsExec::in_one_phase(template, input, spill, metrics, context);
+            let way = self.way(partition, &context);
+            let batches = GroupsExec::in_one_phase(way, input, metrics, shared);
             let batches = batches.try_flatten_stream();
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
         };
         let Started { run, outcome } = self.started(below, &context)?;
-        let batch_size = context.session_config().batch_size();
-        let shared = Arc::clone(&schema);
         let batches = async move {
-            if let Some(rest) = outcome.await.map_err(DataFusionError::Shared)? {
-                return rest.execute(partition, context);
-            }
-            let answers = run.answers(partition, Arc::clone(&shared), batch_size);
-            let batches = futures::stream::iter(answers).inspect_ok(move |batch| {
-                metrics.record_output(batch.num_rows());
-            });
-            Ok(Box::pin(RecordBatchStreamAdapter::new(shared, batches))
-                as SendableRecordBatchStream)
+            let done = outcome.await.map_err(DataFusionError::Shared)?;
+            let batches = run.answers(&done, partition, &shared)?;
+            Ok(batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows())))
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream())))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-}
-
-/// Streams that are there already, as an operator; each can be had once.
-struct StreamsExec {
-    streams: Vec<Mutex<Option<SendableRecordBatchStream>>>,
-    properties: Arc<PlanProperties>,
-}
-
-impl StreamsExec {
-    fn new(streams: Vec<SendableRecordBatchStream>, schema: SchemaRef) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(streams.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        let streams = streams.into_iter().map(|stream| Mutex::new(Some(stream))).collect();
-        StreamsExec { streams, properties: Arc::new(properties) }
-    }
-}
-
-impl fmt::Debug for StreamsExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StreamsExec")
-    }
-}
-
-impl DisplayAs for StreamsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Streams")
-    }
-}
-
-impl ExecutionPlan for StreamsExec {
-    fn name(&self) -> &'static str {
-        "StreamsExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Plan> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Plan>) -> Result<Plan> {
-        Ok(self)
-    }
-
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut stream = self.streams[partition].lock().unwrap_or_else(PoisonError::into_inner);
-        match stream.take() {
-            Some(stream) => Ok(stream),
-            None => internal_err!("a stream was asked for twice"),
-        }
     }
 }

@@ -5,19 +5,21 @@
 //! hardly two rows share a group, rows go into the shared tables as they are.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::BaselineMetrics;
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
-use super::keys::Keys;
-use super::table::{Ask, Groups, Rows, TakenGroups};
+use super::disk::{self, Disk, Way};
+use super::keys::{Keys, part_of};
+use super::table::{Ask, Groups, Rows};
 
 /// Shared tables for each task of the reduce side: more of them are smaller, and waited for less.
 const PARTS_PER_TASK: usize = 4;
@@ -31,6 +33,9 @@ const AGAIN_MIN: f64 = 1.25;
 const ROWS_PER_GROUP_MIN: f64 = 1.5;
 /// ... for so many rows.
 const ROWS_PASSED: usize = 1 << 20;
+
+/// A table that is smaller is not worth a place on disk.
+const SMALL_BYTES: usize = 1 << 18;
 
 /// The memory of one table among those that are booked together.
 #[derive(Debug)]
@@ -72,26 +77,44 @@ impl Table {
         Ok(Table { groups: ask.groups()?, held: Held::new(all) })
     }
 
-    /// Books what it holds now; false if there is too little memory.
+    /// Books what it holds now; false if there is too little memory, and it is worth a word.
     pub(super) fn book(&mut self) -> bool {
-        self.held.set(self.groups.size())
+        let size = self.groups.size();
+        self.held.set(size) || size < SMALL_BYTES
+    }
+
+    /// The groups with the values of their aggregates; what is booked is held until the last has gone.
+    pub(super) fn values(
+        self,
+        schema: &SchemaRef,
+        batch_size: usize,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let Table { mut groups, held } = self;
+        groups.finish_values()?;
+        let batches = groups.batches(Arc::clone(schema), batch_size).inspect(move |_| {
+            let _booked = &held;
+        });
+        Ok(futures::stream::iter(batches).boxed())
     }
 }
 
 /// What all tasks share.
 pub(super) struct Run {
-    pub(super) ask: Arc<Ask>,
-    parts: Vec<Mutex<Table>>,
-    memory: Arc<MemoryReservation>,
-    /// There is too little memory: tasks stop where they are.
+    way: Arc<Way>,
+    into: usize,
+    /// Each until it is taken.
+    parts: Vec<Part>,
+    /// There is too little memory: groups go to disk.
     is_short: AtomicBool,
+    disk: Mutex<Option<Disk>>,
 }
 
-/// What a task leaves behind when memory is short.
-pub(super) struct Left {
-    pub(super) table: Table,
-    /// What it has not read yet.
-    pub(super) input: SendableRecordBatchStream,
+/// What the tasks of the reduce side begin with, once those of the map side have ended.
+pub(super) enum Done {
+    /// The shared tables have all groups.
+    InMemory,
+    /// All groups are on disk: the parts of each task, until they are taken.
+    OnDisk(Vec<Mutex<Vec<disk::Part>>>),
 }
 
 /// How the own table of a task has done.
@@ -104,6 +127,7 @@ struct Trial {
 }
 
 /// What becomes of a table that has as many groups as are due.
+#[derive(PartialEq, Eq)]
 enum Verdict {
     Grow,
     Empty,
@@ -131,20 +155,38 @@ impl Trial {
     }
 }
 
-fn locked(part: &Mutex<Table>) -> MutexGuard<'_, Table> {
+type Part = Mutex<Option<Table>>;
+
+fn locked(part: &Part) -> MutexGuard<'_, Option<Table>> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The table, if no one is at it.
+fn free(part: &Part) -> Option<MutexGuard<'_, Option<Table>>> {
+    match part.try_lock() {
+        Ok(table) => Some(table),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+fn take_table(part: &Part) -> Result<Table> {
+    match locked(part).take() {
+        Some(table) => Ok(table),
+        None => internal_err!("groups were asked for twice"),
+    }
 }
 
 impl Run {
     /// A run for so many tasks of the reduce side.
-    pub(super) fn new(ask: Arc<Ask>, into: usize, memory: Arc<MemoryReservation>) -> Result<Self> {
+    pub(super) fn new(way: Arc<Way>, into: usize) -> Result<Self> {
         let parts = (0..into * PARTS_PER_TASK)
-            .map(|_| Ok(Mutex::new(Table::new(&ask, &memory)?)))
+            .map(|_| Ok(Mutex::new(Some(Table::new(&way.ask, &way.memory)?))))
             .collect::<Result<_>>()?;
-        Ok(Run { ask, parts, memory, is_short: AtomicBool::new(false) })
+        Ok(Run { way, into, parts, is_short: AtomicBool::new(false), disk: Mutex::new(None) })
     }
 
-    pub(super) fn is_short(&self) -> bool {
+    fn is_short(&self) -> bool {
         self.is_short.load(Ordering::Relaxed)
     }
 
@@ -154,19 +196,26 @@ impl Run {
         }
     }
 
-    /// Does the work of a task of the map side; what it leaves behind if memory is short.
+    /// Does the work of a task of the map side.
     pub(super) async fn drive(
         &self,
         task: usize,
         mut input: SendableRecordBatchStream,
         metrics: BaselineMetrics,
-    ) -> Result<Option<Left>> {
-        let mut table = Table::new(&self.ask, &self.memory)?;
+    ) -> Result<()> {
+        let mut table = Table::new(&self.way.ask, &self.way.memory)?;
         let mut trial = Trial::new();
         let mut to_pass = 0;
         while let Some(batch) = input.try_next().await? {
             let _timer = metrics.elapsed_compute().timer();
-            let rows = self.ask.look_at(&batch)?;
+            let rows = self.way.ask.look_at(&batch)?;
+            if self.is_short() {
+                table.groups.update(&rows)?;
+                if !table.book() {
+                    metrics.record_output(self.spill(&mut table)?);
+                }
+                continue;
+            }
             if to_pass > 0 {
                 to_pass = usize::saturating_sub(to_pass, rows.len());
                 self.pass(task, &rows)?;
@@ -176,33 +225,70 @@ impl Run {
                 self.note(table.book());
                 trial.rows += rows.len();
                 if table.groups.len() >= trial.due {
-                    match trial.verdict(table.groups.len()) {
-                        Verdict::Grow => {}
-                        Verdict::Empty => metrics.record_output(self.give(task, &mut table)?),
-                        Verdict::Pass => {
-                            metrics.record_output(self.give(task, &mut table)?);
-                            to_pass = ROWS_PASSED;
-                        }
+                    let verdict = trial.verdict(table.groups.len());
+                    if verdict != Verdict::Grow {
+                        metrics.record_output(self.give(task, &mut table)?);
+                    }
+                    if verdict == Verdict::Pass {
+                        to_pass = ROWS_PASSED;
                     }
                 }
             }
             if self.is_short() {
-                return Ok(Some(Left { table, input }));
+                metrics.record_output(self.spill(&mut table)?);
+                self.spill_parts()?;
             }
         }
         let _timer = metrics.elapsed_compute().timer();
-        metrics.record_output(self.give(task, &mut table)?);
-        Ok(None)
+        let count = match self.is_short() {
+            true => self.spill(&mut table)?,
+            false => self.give(task, &mut table)?,
+        };
+        metrics.record_output(count);
+        Ok(())
+    }
+
+    /// Writes a table to disk.
+    fn spill(&self, table: &mut Table) -> Result<usize> {
+        let count = table.groups.len();
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.get_or_insert_with(|| Disk::new(self.into)).put(table, &self.way)?;
+        Ok(count)
+    }
+
+    /// Writes to disk what is in the shared tables; tasks that have not noticed yet may add to them.
+    fn spill_parts(&self) -> Result<()> {
+        for part in &self.parts {
+            if let Some(table) = locked(part).as_mut() {
+                self.spill(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where all groups are, once all tasks of the map side have ended.
+    pub(super) fn done(&self) -> Result<Done> {
+        if !self.is_short() {
+            return Ok(Done::InMemory);
+        }
+        self.spill_parts()?;
+        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut parts: Vec<Vec<disk::Part>> = (0..self.into).map(|_| Vec::new()).collect();
+        for (idx, part) in disk.map(Disk::finish).into_iter().flatten().enumerate() {
+            parts[idx % self.into].push(part);
+        }
+        Ok(Done::OnDisk(parts.into_iter().map(Mutex::new).collect()))
     }
 
     /// Empties a task's own table into the shared ones.
     fn give(&self, task: usize, table: &mut Table) -> Result<usize> {
-        let groups = table.groups.take_states()?;
+        let groups = &mut table.groups;
+        groups.finish_states()?;
+        let count = groups.len();
         self.each_part(task, &groups.hashes()?, |part, numbers| {
             part.merge(&groups.pick(numbers)?)
         })?;
-        let count = groups.len();
-        drop(groups);
+        groups.clear();
         self.note(table.book());
         Ok(count)
     }
@@ -211,7 +297,7 @@ impl Run {
     fn pass(&self, task: usize, rows: &Rows) -> Result<()> {
         let hashes = Keys::hash(&rows.keys)?;
         self.each_part(task, &hashes, |groups, numbers| {
-            groups.update(&rows.pick(&self.ask, numbers)?)
+            groups.update(&rows.pick(&self.way.ask, numbers)?)
         })
     }
 
@@ -225,65 +311,63 @@ impl Run {
         let part_count = self.parts.len();
         let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); part_count];
         for (number, hash) in hashes.iter().enumerate() {
-            // The first bits say where in a table a key is, the last ones in which table.
-            let part = (u64::from(*hash as u32) * part_count as u64) >> u32::BITS;
-            numbers[part as usize].push(number as u32);
+            numbers[part_of(*hash, 0, part_count)].push(number as u32);
         }
-        // Each task begins elsewhere, so that none waits for another.
-        for part in (0..part_count).map(|idx| (idx + task * PARTS_PER_TASK) % part_count) {
-            let numbers = UInt32Array::from(std::mem::take(&mut numbers[part]));
-            if numbers.is_empty() {
-                continue;
+        // Each task begins elsewhere, and comes back later to what another one is at.
+        let mut to_do: Vec<usize> =
+            (0..part_count).map(|idx| (idx + task * PARTS_PER_TASK) % part_count).collect();
+        let mut waits = false;
+        while !to_do.is_empty() {
+            let count = to_do.len();
+            for part in std::mem::take(&mut to_do) {
+                let table =
+                    if waits { Some(locked(&self.parts[part])) } else { free(&self.parts[part]) };
+                let Some(mut table) = table else {
+                    to_do.push(part);
+                    continue;
+                };
+                let Some(table) = table.as_mut() else {
+                    return internal_err!("groups came too late");
+                };
+                let numbers = UInt32Array::from(std::mem::take(&mut numbers[part]));
+                if !numbers.is_empty() {
+                    add(&mut table.groups, &numbers)?;
+                    self.note(table.book());
+                }
             }
-            let mut table = locked(&self.parts[part]);
-            add(&mut table.groups, &numbers)?;
-            self.note(table.book());
+            waits = to_do.len() == count;
         }
         Ok(())
     }
 
-    /// The tables of a task of the reduce side.
-    fn parts_of(&self, task: usize) -> &[Mutex<Table>] {
-        &self.parts[task * PARTS_PER_TASK..(task + 1) * PARTS_PER_TASK]
-    }
-
     /// The groups of a task of the reduce side, one table after the other; few of them as one batch.
     pub(super) fn answers(
-        self: Arc<Self>,
+        &self,
+        done: &Done,
         task: usize,
-        schema: SchemaRef,
-        batch_size: usize,
-    ) -> impl Iterator<Item = Result<RecordBatch>> {
-        let count: usize = self.parts_of(task).iter().map(|part| locked(part).groups.len()).sum();
-        let whole = Arc::clone(&schema);
-        let batches = (0..PARTS_PER_TASK).flat_map(move |part| {
-            let taken = locked(&self.parts_of(task)[part]).groups.take_values();
-            let (taken, failed) = match taken {
-                Ok(taken) => (Some(taken.batches(Arc::clone(&schema), batch_size)), None),
-                Err(error) => (None, Some(Err(error))),
-            };
-            taken.into_iter().flatten().chain(failed)
-        });
-        let (together, apart) = match count <= batch_size {
-            true => {
-                let together = batches
-                    .collect::<Result<Vec<_>>>()
-                    .and_then(|batches| Ok(concat_batches(&whole, &batches)?));
-                (Some(together), None)
+        schema: &SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        if let Done::OnDisk(parts) = done {
+            let mut parts = parts[task].lock().unwrap_or_else(PoisonError::into_inner);
+            let (parts, way) = (std::mem::take(&mut *parts), Arc::clone(&self.way));
+            return Ok(disk::answers(parts, way, Arc::clone(schema)));
+        }
+        let batch_size = self.way.batch_size;
+        let parts = &self.parts[task * PARTS_PER_TASK..(task + 1) * PARTS_PER_TASK];
+        let tables = parts.iter().map(take_table).collect::<Result<Vec<_>>>()?;
+        if tables.iter().map(|table| table.groups.len()).sum::<usize>() <= batch_size {
+            let mut batches = Vec::new();
+            for Table { mut groups, .. } in tables {
+                groups.finish_values()?;
+                batches.extend(groups.batches(Arc::clone(schema), batch_size));
             }
-            false => (None, Some(batches)),
-        };
-        together.into_iter().chain(apart.into_iter().flatten())
-    }
-
-    /// All shared tables with what they hold.
-    pub(super) fn take_parts(&self) -> Result<Vec<(TakenGroups, Held)>> {
-        let take = |part: &Mutex<Table>| {
-            let mut table = locked(part);
-            let groups = table.groups.take_states()?;
-            let held = std::mem::replace(&mut table.held, Held::new(&self.memory));
-            Ok((groups, held))
-        };
-        self.parts.iter().map(take).collect()
+            let batches = batches.into_iter().collect::<Result<Vec<_>>>()?;
+            let batch = concat_batches(schema, &batches)?;
+            return Ok(futures::stream::iter([Ok(batch)]).boxed());
+        }
+        let shared = Arc::clone(schema);
+        let tables = futures::stream::iter(tables.into_iter().map(Ok));
+        let values = move |table: Table| std::future::ready(table.values(&shared, batch_size));
+        Ok(tables.and_then(values).try_flatten().boxed())
     }
 }

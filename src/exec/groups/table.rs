@@ -14,7 +14,7 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
-use super::keys::{Keys, TakenKeys};
+use super::keys::Keys;
 
 /// What an aggregation is: its keys, and for each aggregate its arguments and which rows it takes.
 #[derive(Debug)]
@@ -35,13 +35,6 @@ pub(super) struct Rows {
     filters: Vec<Option<BooleanArray>>,
 }
 
-/// Groups that a table held, with the states or the values of their aggregates.
-#[derive(Debug)]
-pub(super) struct TakenGroups {
-    keys: TakenKeys,
-    columns: Vec<ArrayRef>,
-}
-
 /// A hash table of groups.
 pub(super) struct Groups {
     keys: Keys,
@@ -50,6 +43,8 @@ pub(super) struct Groups {
     state_widths: Vec<usize>,
     key_count: usize,
     row_groups: Vec<usize>,
+    /// The states or values of aggregates, once all rows are in.
+    finished: Vec<ArrayRef>,
 }
 
 impl Ask {
@@ -95,6 +90,7 @@ impl Ask {
             state_widths: widths.collect::<Result<_>>()?,
             key_count,
             row_groups: Vec::new(),
+            finished: Vec::new(),
         })
     }
 
@@ -127,42 +123,6 @@ impl Rows {
             keys: self.keys.iter().map(pick).collect::<Result<_>>()?,
             filters: filters.collect::<Result<_>>()?,
             arguments: arguments.collect::<Result<_>>()?,
-        })
-    }
-}
-
-impl TakenGroups {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// The hash of each group's key.
-    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
-        self.keys.hashes()
-    }
-
-    /// Some groups: their keys, and what there is of their aggregates.
-    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.keys.pick(groups)?;
-        for column in &self.columns {
-            columns.push(take(column, groups, None)?);
-        }
-        Ok(columns)
-    }
-
-    /// All groups in batches of at most so many rows.
-    pub(super) fn batches(
-        self,
-        schema: SchemaRef,
-        len: usize,
-    ) -> impl Iterator<Item = Result<RecordBatch>> {
-        (0..self.len()).step_by(len.max(1)).map(move |start| {
-            let end = self.len().min(start + len);
-            let groups = UInt32Array::from_iter_values(start as u32..end as u32);
-            let mut columns = self.keys.pick(&groups)?;
-            columns.extend(self.columns.iter().map(|column| column.slice(start, end - start)));
-            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
         })
     }
 }
@@ -202,19 +162,56 @@ impl Groups {
         Ok(())
     }
 
-    /// All groups with their states; what is left is empty.
-    pub(super) fn take_states(&mut self) -> Result<TakenGroups> {
-        let mut columns = Vec::new();
+    /// Ends the growth of the table: its groups can now be picked with their states.
+    pub(super) fn finish_states(&mut self) -> Result<()> {
+        self.keys.finish();
         for accumulator in &mut self.accumulators {
-            columns.extend(accumulator.state(EmitTo::All)?);
+            self.finished.extend(accumulator.state(EmitTo::All)?);
         }
-        Ok(TakenGroups { keys: self.keys.take(), columns })
+        Ok(())
     }
 
-    /// All groups with the values of their aggregates; what is left is empty.
-    pub(super) fn take_values(&mut self) -> Result<TakenGroups> {
-        let values = self.accumulators.iter_mut().map(|one| one.evaluate(EmitTo::All));
-        let columns = values.collect::<Result<_>>()?;
-        Ok(TakenGroups { keys: self.keys.take(), columns })
+    /// Ends the growth of the table: its groups can now be picked with the values of their aggregates.
+    pub(super) fn finish_values(&mut self) -> Result<()> {
+        self.keys.finish();
+        for accumulator in &mut self.accumulators {
+            self.finished.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        Ok(())
+    }
+
+    /// The hash of each group's key, of a table that has grown to its end.
+    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
+        self.keys.hashes()
+    }
+
+    /// Some groups of a table that has grown to its end.
+    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.keys.pick(groups)?;
+        for column in &self.finished {
+            columns.push(take(column, groups, None)?);
+        }
+        Ok(columns)
+    }
+
+    /// All groups of a table that has grown to its end, in batches of at most so many rows.
+    pub(super) fn batches(
+        self,
+        schema: SchemaRef,
+        len: usize,
+    ) -> impl Iterator<Item = Result<RecordBatch>> {
+        (0..self.len()).step_by(len.max(1)).map(move |start| {
+            let end = self.len().min(start + len);
+            let groups = UInt32Array::from_iter_values(start as u32..end as u32);
+            let mut columns = self.keys.pick(&groups)?;
+            columns.extend(self.finished.iter().map(|column| column.slice(start, end - start)));
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+        })
+    }
+
+    /// Forgets all groups; the table can grow again.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.finished.clear();
     }
 }

@@ -9,8 +9,6 @@ use super::slots::{STRIDE, Slots};
 
 /// The longest text that stands in its view.
 const INLINE_MAX: u32 = 12;
-/// Blocks of texts are of this length, or longer for a text that is.
-const BLOCK_BYTES: u32 = 1 << 20;
 /// No view begins like this: a text of that length does not fit into its array.
 const NULL_VIEW: u128 = u128::MAX;
 
@@ -21,13 +19,19 @@ pub(super) struct Texts {
     /// The view that each text came with: of a long one, where it lay tells nothing.
     views: Vec<u128>,
     texts: StringViewBuilder,
+    finished: StringViewArray,
     null: Option<u32>,
 }
 
 impl Default for Texts {
     fn default() -> Self {
-        let texts = StringViewBuilder::new().with_fixed_block_size(BLOCK_BYTES);
-        Texts { slots: Slots::default(), views: Vec::new(), texts, null: None }
+        Texts {
+            slots: Slots::default(),
+            views: Vec::new(),
+            texts: StringViewBuilder::new(),
+            finished: StringViewArray::new_null(0),
+            null: None,
+        }
     }
 }
 
@@ -142,11 +146,22 @@ impl Texts {
         Ok(number as u32)
     }
 
-    /// All texts by number; what is left is empty.
-    pub(super) fn take(&mut self) -> StringViewArray {
+    /// Ends the growth of the table.
+    pub(super) fn finish(&mut self) {
+        self.finished = self.texts.finish();
+    }
+
+    /// All texts by number, once the table has grown to its end.
+    pub(super) fn finished(&self) -> &StringViewArray {
+        &self.finished
+    }
+
+    /// Forgets all texts; the slots stay.
+    pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.views.clear();
         self.null = None;
-        self.texts.finish()
+        self.texts.finish();
+        self.finished = StringViewArray::new_null(0);
     }
 }
