@@ -94,7 +94,7 @@ pub(super) fn answers(
         let batches = table.values(&schema, way.batch_size)?;
         Ok::<_, datafusion::error::DataFusionError>(Some((batches, (parts, way, schema))))
     };
-    let all = futures::stream::try_unfold((parts, way, schema), move |state| next(state));
+    let all = futures::stream::try_unfold((parts, way, schema), next);
     all.try_flatten().boxed()
 }
 

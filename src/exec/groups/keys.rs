@@ -56,7 +56,7 @@ enum Place {
         word: usize,
     },
     Text {
-        texts: Texts,
+        texts: Box<Texts>,
         word: usize,
         shift: u32,
     },
@@ -74,7 +74,7 @@ struct Scratch {
 #[derive(Debug)]
 enum Table {
     /// A single column of texts: its table says it all.
-    Texts(Texts),
+    Texts(Box<Texts>),
     One(Packed<1>),
     Two(Packed<2>),
     Three(Packed<3>),
@@ -138,7 +138,7 @@ fn layout(types: &[DataType]) -> Option<(Vec<Column>, usize)> {
             let shift = taken[word];
             taken[word] += width;
             match is_text(&types[idx]) {
-                true => Place::Text { texts: Texts::default(), word, shift },
+                true => Place::Text { texts: Box::default(), word, shift },
                 false => Place::Bits { width, word, shift },
             }
         };
@@ -180,7 +180,7 @@ impl Keys {
             return internal_err!("keys of {types:?} cannot be packed");
         };
         let table = match (columns.as_slice(), word_count) {
-            ([Column { place: Place::Text { .. }, .. }], _) => Table::Texts(Texts::default()),
+            ([Column { place: Place::Text { .. }, .. }], _) => Table::Texts(Box::default()),
             (_, 1) => Table::One(Packed::default()),
             (_, 2) => Table::Two(Packed::default()),
             (_, 3) => Table::Three(Packed::default()),
@@ -294,7 +294,7 @@ impl Keys {
 pub(super) fn part_of(hash: u64, level: u32, part_count: usize) -> usize {
     // Tables look at the first bits of hashes.
     let hash = if level == 0 { hash } else { mix(hash, u64::from(level)) };
-    ((hash & u64::from(u32::MAX)) * part_count as u64 >> u32::BITS) as usize
+    (((hash & u64::from(u32::MAX)) * part_count as u64) >> u32::BITS) as usize
 }
 
 fn word_count(data_type: &DataType) -> usize {
@@ -499,7 +499,7 @@ impl<const N: usize> Packed<N> {
     fn pick(&self, columns: &[Column], groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
         let groups = groups.values();
         let keys: Vec<[u64; N]> = groups.iter().map(|group| self.keys[*group as usize]).collect();
-        let is_null = |idx: usize, group: u32| self.nulls[group as usize] >> idx & 1 == 1;
+        let is_null = |idx: usize, group: u32| (self.nulls[group as usize] >> idx) & 1 == 1;
         let each = |(idx, column): (usize, &Column)| {
             let has_nulls =
                 !self.nulls.is_empty() && groups.iter().any(|group| is_null(idx, *group));
@@ -534,7 +534,7 @@ impl Column {
                 return Ok(cast(&take(texts.finished(), &numbers, None)?, &self.data_type)?);
             }
             Place::TwoWords { word } => Buffer::from_iter(keys.iter().map(|key| {
-                i128::from(key[*word + 1] as i64) << WORD_BITS | i128::from(key[*word])
+                (i128::from(key[*word + 1] as i64) << WORD_BITS) | i128::from(key[*word])
             })),
             Place::Bits { width, word, shift } => {
                 let values = keys.iter().map(|key| key[*word] >> *shift);

@@ -147,11 +147,11 @@ pub fn replacement(plan: &Plan) -> Result<Option<Plan>> {
                 return Ok(None);
             }
             let exchange = Some(exchange.partitioning().clone());
-            Ok(Some(GroupsExec::new(Template::new(whole.clone(), partial.clone(), exchange))))
+            Ok(Some(GroupsExec::plan(Template::new(whole.clone(), partial.clone(), exchange))))
         }
         AggregateMode::Single | AggregateMode::SinglePartitioned if can_group(whole) => {
             let (partial, whole) = in_two_phases(whole)?;
-            Ok(Some(GroupsExec::new(Template::new(whole, partial, None))))
+            Ok(Some(GroupsExec::plan(Template::new(whole, partial, None))))
         }
         _ => Ok(None),
     }
@@ -230,7 +230,7 @@ impl PartialGroupsExec {
 }
 
 impl GroupsExec {
-    fn new(template: Template) -> Plan {
+    fn plan(template: Template) -> Plan {
         let template = Arc::new(template);
         let input = Arc::clone(template.partial.input());
         let metrics = ExecutionPlanMetricsSet::new();

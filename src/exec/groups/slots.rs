@@ -88,7 +88,7 @@ impl Slots {
         else {
             return exec_err!("more than four billion groups in one task");
         };
-        self.put(hash & UPPER | u64::from(entry));
+        self.put((hash & UPPER) | u64::from(entry));
         self.taken += 1;
         let spare = if self.are_far() { 2 } else { 4 };
         if self.taken * spare > self.slots.len() {
