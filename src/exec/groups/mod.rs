@@ -21,6 +21,7 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
@@ -28,8 +29,8 @@ use datafusion::physical_plan::metrics::{
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode,
-    PlanProperties, SpillManager, Statistics, StatisticsArgs,
+    ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
+    InputOrderMode, PlanProperties, SpillManager, Statistics, StatisticsArgs,
 };
 use futures::future::{BoxFuture, Shared};
 use futures::stream::BoxStream;
@@ -377,6 +378,10 @@ impl ExecutionPlan for PartialGroupsExec {
         Ok(Arc::new(PartialGroupsExec { template, input, metrics }))
     }
 
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
     fn statistics_from_inputs(
         &self,
         inputs: &[Arc<Statistics>],
@@ -432,6 +437,12 @@ impl ExecutionPlan for GroupsExec {
         Ok(Arc::new(GroupsExec { template, input, state: Arc::default(), metrics }))
     }
 
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        // Behind the exchange no task has the rows of one below.
+        let is_known = self.template.exchange.is_none() || partition.is_none();
+        vec![if is_known { ChildStats::At(partition) } else { ChildStats::Skip }]
+    }
+
     fn statistics_from_inputs(
         &self,
         inputs: &[Arc<Statistics>],
@@ -453,7 +464,7 @@ impl ExecutionPlan for GroupsExec {
             let way = self.way(partition, &context);
             let batches = GroupsExec::in_one_phase(way, input, metrics, shared);
             let batches = batches.try_flatten_stream();
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
+            return Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, batches))));
         };
         let Started { run, outcome } = self.started(below, &context)?;
         let batches = async move {
@@ -461,7 +472,8 @@ impl ExecutionPlan for GroupsExec {
             let batches = run.answers(&done, partition, &shared)?;
             Ok(batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows())))
         };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream())))
+        let batches = RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream());
+        Ok(Box::pin(cooperative(batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

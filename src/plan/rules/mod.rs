@@ -12,6 +12,7 @@
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
+//! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
 use std::sync::Arc;
