@@ -11,7 +11,6 @@ use datafusion::common::{Result, resources_err};
 use datafusion::execution::SpillFile;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::SpillManager;
-use datafusion::physical_plan::coop::cooperative;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
@@ -105,8 +104,7 @@ impl Part {
         let mut table = Table::new(&way.ask, &way.memory)?;
         let mut disk: Option<Disk> = None;
         for file in self.files {
-            let file = way.files.read_spill_as_stream_unbuffered(file, None)?;
-            let mut groups = cooperative(file);
+            let mut groups = way.files.read_spill_as_stream_unbuffered(file, None)?;
             while let Some(states) = groups.try_next().await? {
                 table.groups.merge(states.columns())?;
                 if !table.book() {

@@ -463,7 +463,7 @@ impl ExecutionPlan for GroupsExec {
             let input = self.input.execute(partition, Arc::clone(&context))?;
             let way = self.way(partition, &context);
             let batches = GroupsExec::in_one_phase(way, input, metrics, shared);
-            let batches = batches.try_flatten_stream();
+            let batches = batches.try_flatten_stream().boxed();
             return Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, batches))));
         };
         let Started { run, outcome } = self.started(below, &context)?;
@@ -472,7 +472,7 @@ impl ExecutionPlan for GroupsExec {
             let batches = run.answers(&done, partition, &shared)?;
             Ok(batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows())))
         };
-        let batches = RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream());
+        let batches = RecordBatchStreamAdapter::new(schema, batches.try_flatten_stream().boxed());
         Ok(Box::pin(cooperative(batches)))
     }
 
