@@ -125,7 +125,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT DATE '2024-01-01' + CAST(a AS INTEGER) AS day, count(*) FILTER (WHERE b > 3), sum(x) FILTER (WHERE a < 0),
          sum(id) FILTER (WHERE b = a % 7) FROM facts GROUP BY day",
     "SELECT TIMESTAMP '2024-01-01' + CAST(b || ' hours' AS INTERVAL) AS hour, interval_of(b), count(*) FROM facts GROUP BY 1, 2",
-    "SELECT b, count(DISTINCT a), count(DISTINCT text), approx_distinct(id), median(x), stddev(id), corr(id, x),
+    "SELECT b, count(DISTINCT a), count(DISTINCT text), approx_distinct(id), median(x), round(stddev(id), 6), round(corr(id, x), 9),
          bool_or(a > 3), bit_xor(id) FROM facts GROUP BY b",
     "SELECT DISTINCT a, left(text, 1) FROM facts",
     "SELECT n, count(*) FROM (SELECT a, b, x, count(*) AS n FROM facts GROUP BY a, b, x) GROUP BY n",
