@@ -129,7 +129,7 @@ const QUESTIONS: &[&str] = &[
          bool_or(a > 3), bit_xor(id) FROM facts GROUP BY b",
     "SELECT DISTINCT a, left(text, 1) FROM facts",
     "SELECT n, count(*) FROM (SELECT a, b, x, count(*) AS n FROM facts GROUP BY a, b, x) GROUP BY n",
-    "SELECT a, sum(CAST(id AS DECIMAL(38, 0)) * 10000000000000000000000000000), sum(-id * 100000000000000)
+    "SELECT a, sum(CAST(id AS DECIMAL(38, 0)) * 10000000000000), sum(-id * 10000000000)
          FROM facts GROUP BY a",
     "SELECT grouping(a), grouping(b), a, b, count(*) FROM facts GROUP BY ROLLUP (a, b)",
     "WITH RECURSIVE steps(n, total) AS (SELECT 1, 0 UNION ALL
