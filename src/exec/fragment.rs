@@ -68,30 +68,6 @@ const STATE_LEN_MAX_BYTES: usize = 64 << 20;
 /// Fast rather than small.
 const PACKING_LEVEL: i32 = 1;
 
-/// Aggregates whose state depends on the set of its inputs alone.
-const AGGREGATES: [&str; 20] = [
-    "approx_distinct",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar_pop",
-    "covar_samp",
-    "max",
-    "mean",
-    "min",
-    "regr_slope",
-    "stddev",
-    "stddev_pop",
-    "sum",
-    "var",
-    "var_pop",
-];
-
 /// Scalar functions that come with the engine; of those that users add nothing is known.
 static BUILT_IN: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let functions = SessionStateDefaults::default_scalar_functions();
@@ -210,7 +186,7 @@ fn rewrite(
 fn aggregates_are_known(aggregate: &AggregateExec) -> bool {
     !aggregate.group_expr().has_grouping_set()
         && aggregate.aggr_expr().iter().all(|function| {
-            AGGREGATES.contains(&function.fun().name())
+            super::ORDERLESS.contains(&function.fun().name())
                 && !function.is_distinct()
                 && function.order_bys().is_empty()
                 && function.expressions().iter().all(is_known)

@@ -9,3 +9,26 @@ pub mod progress;
 pub mod shared;
 pub mod stage;
 pub mod trial;
+
+/// Aggregates whose state depends on the set of its inputs alone, by the names they go by in plans.
+const ORDERLESS: [&str; 19] = [
+    "approx_distinct",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "max",
+    "min",
+    "regr_slope",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
+    "var_pop",
+];

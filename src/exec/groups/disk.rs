@@ -14,9 +14,8 @@ use datafusion::physical_plan::SpillManager;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use super::keys::part_of;
-use super::run::Table;
-use super::table::Ask;
+use super::parts::Parts;
+use super::table::{Ask, Table};
 
 /// At least so many parts are made of what does not fit.
 const PARTS_MIN: usize = 16;
@@ -33,8 +32,9 @@ pub(super) struct Way {
 
 /// Parts that are written.
 pub(super) struct Disk {
-    level: u32,
-    parts: Vec<Vec<Arc<dyn SpillFile>>>,
+    parts: Parts,
+    /// Of each part.
+    files: Vec<Vec<Arc<dyn SpillFile>>>,
 }
 
 /// A part that is written to its end.
@@ -46,11 +46,12 @@ pub(super) struct Part {
 impl Disk {
     /// For parts of a whole, to be shared among so many tasks.
     pub(super) fn new(task_count: usize) -> Self {
-        Disk::of_level(0, task_count.max(PARTS_MIN))
+        Disk::of_level(0, task_count)
     }
 
-    fn of_level(level: u32, part_count: usize) -> Self {
-        Disk { level, parts: vec![Vec::new(); part_count] }
+    fn of_level(level: u32, task_count: usize) -> Self {
+        let parts = Parts { task_count, per_task: PARTS_MIN.div_ceil(task_count), level };
+        Disk { parts, files: vec![Vec::new(); parts.count()] }
     }
 
     /// Writes the groups of a table, which is empty then and has given its memory back.
@@ -58,26 +59,29 @@ impl Disk {
         let mut taken = std::mem::replace(table, Table::new(&way.ask, &way.memory)?);
         let groups = &mut taken.groups;
         groups.finish_states()?;
-        let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); self.parts.len()];
-        for (number, hash) in groups.hashes()?.into_iter().enumerate() {
-            numbers[part_of(hash, self.level, self.parts.len())].push(number as u32);
-        }
-        for (idx, numbers) in numbers.into_iter().enumerate() {
+        let numbers = self.parts.deal(&groups.hashes(&way.ask)?);
+        for (files, numbers) in self.files.iter_mut().zip(numbers) {
             let batches = numbers.chunks(way.batch_size.max(1)).map(|numbers| {
                 let columns = groups.pick(&UInt32Array::from(numbers.to_vec()))?;
                 Ok(RecordBatch::try_new(Arc::clone(way.ask.states()), columns)?)
             });
             let batches = batches.collect::<Result<Vec<_>>>()?;
-            let file = way.files.spill_record_batch_and_finish(&batches, "groups")?;
-            self.parts[idx].extend(file);
+            files.extend(way.files.spill_record_batch_and_finish(&batches, "groups")?);
         }
         Ok(())
     }
 
     /// The parts, of which some may be without a group.
     pub(super) fn finish(self) -> Vec<Part> {
-        let level = self.level + 1;
-        self.parts.into_iter().map(|files| Part { level, files }).collect()
+        let level = self.parts.level + 1;
+        self.files.into_iter().map(|files| Part { level, files }).collect()
+    }
+
+    /// The parts of each task.
+    pub(super) fn finish_tasks(self) -> Vec<Vec<Part>> {
+        let Parts { task_count, per_task, .. } = self.parts;
+        let mut parts = self.finish().into_iter();
+        (0..task_count).map(|_| parts.by_ref().take(per_task).collect()).collect()
     }
 }
 
@@ -112,7 +116,7 @@ impl Part {
                         return resources_err!("a group does not fit into memory");
                     }
                     let level = self.level;
-                    let disk = disk.get_or_insert_with(|| Disk::of_level(level, PARTS_MIN));
+                    let disk = disk.get_or_insert_with(|| Disk::of_level(level, 1));
                     disk.put(&mut table, way)?;
                 }
             }

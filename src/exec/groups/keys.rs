@@ -16,6 +16,7 @@ use datafusion::arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, internal_err};
 
+use super::parts::Exchange;
 use super::slots::{STRIDE, Slots};
 use super::texts::Texts;
 
@@ -152,7 +153,7 @@ fn layout(types: &[DataType]) -> Option<(Vec<Column>, usize)> {
 
 /// Mixes a value into a hash by a multiplication of which both halves are kept, as wyhash does.
 #[inline]
-fn mix(hash: u64, value: u64) -> u64 {
+pub(super) fn mix(hash: u64, value: u64) -> u64 {
     let product = u128::from(hash ^ value) * u128::from(HASH_FACTOR);
     (product as u64) ^ ((product >> WORD_BITS) as u64)
 }
@@ -204,30 +205,6 @@ impl Keys {
             + of_table!(&self.table, packed => packed.size(), texts => texts.size())
     }
 
-    /// The hashes of keys: equal keys have equal ones, whichever table they are from.
-    pub(super) fn hash(columns: &[ArrayRef]) -> Result<Vec<u64>> {
-        let row_count = columns.first().map_or(0, |column| column.len());
-        let mut hashes = vec![HASH_START; row_count];
-        let mut texts = Vec::new();
-        for (idx, column) in columns.iter().enumerate() {
-            let column = as_views(column)?;
-            if *column.data_type() == DataType::Utf8View {
-                hash_texts(&column, &mut texts)?;
-                hashes.iter_mut().zip(&texts).for_each(|(hash, text)| *hash = mix(*hash, *text));
-            } else {
-                for word in 0..word_count(column.data_type()) {
-                    each_value(&column, word, |row, value| hashes[row] = mix(hashes[row], value))?;
-                }
-            }
-            if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
-                for (hash, is_valid) in hashes.iter_mut().zip(nulls) {
-                    *hash = if is_valid { *hash } else { mix(*hash, idx as u64 + 1) };
-                }
-            }
-        }
-        Ok(hashes)
-    }
-
     /// The group of each row, by its number.
     pub(super) fn intern(&mut self, columns: &[ArrayRef], groups: &mut Vec<usize>) -> Result<()> {
         groups.clear();
@@ -269,12 +246,12 @@ impl Keys {
     }
 
     /// The hash of each group's key, once the table has grown to its end.
-    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
+    pub(super) fn hashes(&self, exchange: &Exchange) -> Result<Vec<u64>> {
         let mut hashes = Vec::with_capacity(self.len());
         for start in (0..self.len()).step_by(HASHED_AT_ONCE) {
             let end = self.len().min(start + HASHED_AT_ONCE);
             let groups = UInt32Array::from_iter_values(start as u32..end as u32);
-            hashes.extend(Keys::hash(&self.pick(&groups)?)?);
+            hashes.extend(exchange.hash(&self.pick(&groups)?)?);
         }
         Ok(hashes)
     }
@@ -288,17 +265,6 @@ impl Keys {
         });
         of_table!(&mut self.table, packed => packed.clear(), texts => texts.clear());
     }
-}
-
-/// Which of so many parts a key is in by its hash; at each level of parts within parts another one.
-pub(super) fn part_of(hash: u64, level: u32, part_count: usize) -> usize {
-    // Tables look at the first bits of hashes.
-    let hash = if level == 0 { hash } else { mix(hash, u64::from(level)) };
-    (((hash & u64::from(u32::MAX)) * part_count as u64) >> u32::BITS) as usize
-}
-
-fn word_count(data_type: &DataType) -> usize {
-    if matches!(data_type, DataType::Decimal128(..)) { 2 } else { 1 }
 }
 
 fn hash_texts(column: &ArrayRef, hashes: &mut Vec<u64>) -> Result<()> {
@@ -444,12 +410,15 @@ impl<const N: usize> Packed<N> {
                 let known = self.keys.as_slice();
                 for (candidate, key) in candidates.iter_mut().zip(keys) {
                     let found = *candidate as usize;
-                    *candidate =
-                        if found != 0 && known[found - 1] == *key { *candidate } else { 0 };
+                    let is_it = found != 0 && known[found - 1] == *key;
+                    *candidate = if is_it { *candidate } else { 0 };
                 }
             } else {
-                // Decided one by one below.
-                candidates.fill(0);
+                for (idx, candidate) in candidates.iter_mut().enumerate() {
+                    let (found, nulls) = (*candidate as usize, nulls.get(idx).copied());
+                    let is_it = found != 0 && self.is_it(found - 1, &keys[idx], nulls.unwrap_or(0));
+                    *candidate = if is_it { *candidate } else { 0 };
+                }
             }
             for (idx, (group, candidate)) in groups.iter_mut().zip(&*candidates).enumerate() {
                 *group = match *candidate as usize {
@@ -614,6 +583,7 @@ mod tests {
             let types: Vec<DataType> =
                 pick(0).iter().map(|column| column.data_type().clone()).collect();
             let mut keys = Keys::new(&types).expect("these can be packed");
+            let exchange = Exchange::new(None, types.len()).expect("by all of them");
             for round in 0..2 {
                 let (mut known, mut groups) = (HashMap::new(), Vec::new());
                 let mut hash_of = HashMap::new();
@@ -625,7 +595,7 @@ mod tests {
                         let expected = *known.entry(written(&rows, row)).or_insert(next);
                         assert_eq!(*group, expected, "{picked:?}, row {row}, round {round}");
                     }
-                    let hashes = Keys::hash(&rows).expect("hashes");
+                    let hashes = exchange.hash(&rows).expect("hashes");
                     for (group, hash) in groups.iter().zip(hashes) {
                         assert_eq!(*hash_of.entry(*group).or_insert(hash), hash);
                     }
@@ -634,7 +604,8 @@ mod tests {
                 keys.finish();
                 let all = UInt32Array::from_iter_values(0..keys.len() as u32);
                 let given = keys.pick(&all).expect("columns");
-                for (group, hash) in keys.hashes().expect("hashes").into_iter().enumerate() {
+                for (group, hash) in keys.hashes(&exchange).expect("hashes").into_iter().enumerate()
+                {
                     assert_eq!(hash_of[&group], hash);
                 }
                 assert_eq!(

@@ -38,46 +38,20 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 mod disk;
 mod keys;
+mod parts;
 mod run;
 mod slots;
 mod table;
 mod texts;
 
+use super::ORDERLESS;
 use disk::{Disk, Way};
 use keys::Keys;
-use run::{Done, Run, Table};
-use table::Ask;
+use parts::Exchange;
+use run::{Done, Run};
+use table::{Ask, Table};
 
 type Plan = Arc<dyn ExecutionPlan>;
-
-/// Aggregates whose result does not depend on the order of rows.
-const AGGREGATES: [&str; 25] = [
-    "approx_distinct",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar",
-    "covar_pop",
-    "covar_samp",
-    "max",
-    "mean",
-    "median",
-    "min",
-    "regr_slope",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "sum",
-    "var",
-    "var_pop",
-    "var_samp",
-    "var_population",
-];
 
 /// An aggregation: the operators of DataFusion that ours stand for.
 #[derive(Debug)]
@@ -148,11 +122,12 @@ pub fn replacement(plan: &Plan) -> Result<Option<Plan>> {
                 return Ok(None);
             }
             let exchange = Some(exchange.partitioning().clone());
-            Ok(Some(GroupsExec::plan(Template::new(whole.clone(), partial.clone(), exchange))))
+            let template = Template::new(whole.clone(), partial.clone(), exchange);
+            Ok(template.map(GroupsExec::plan))
         }
         AggregateMode::Single | AggregateMode::SinglePartitioned if can_group(whole) => {
             let (partial, whole) = in_two_phases(whole)?;
-            Ok(Some(GroupsExec::plan(Template::new(whole, partial, None))))
+            Ok(Template::new(whole, partial, None).map(GroupsExec::plan))
         }
         _ => Ok(None),
     }
@@ -185,7 +160,7 @@ fn can_group(aggregate: &AggregateExec) -> bool {
     is_plain(aggregate)
         && Keys::can_hold(&types)
         && aggregates.all(|one| {
-            AGGREGATES.contains(&one.fun().name())
+            (ORDERLESS.contains(&one.fun().name()) || one.fun().name() == "median")
                 && one.order_bys().is_empty()
                 && one.groups_accumulator_supported()
         })
@@ -202,9 +177,15 @@ fn over(aggregate: &Arc<AggregateExec>, input: Plan) -> Result<AggregateExec> {
 }
 
 impl Template {
-    fn new(whole: AggregateExec, partial: AggregateExec, exchange: Option<Partitioning>) -> Self {
-        let ask = Arc::new(Ask::new(&partial));
-        Template { whole: Arc::new(whole), partial: Arc::new(partial), exchange, ask }
+    /// None if the exchange is by something else than the keys.
+    fn new(
+        whole: AggregateExec,
+        partial: AggregateExec,
+        exchange: Option<Partitioning>,
+    ) -> Option<Self> {
+        let by = Exchange::new(exchange.as_ref(), partial.group_expr().expr().len())?;
+        let ask = Arc::new(Ask::new(&partial, by));
+        Some(Template { whole: Arc::new(whole), partial: Arc::new(partial), exchange, ask })
     }
 
     /// The same over another input.
@@ -212,7 +193,10 @@ impl Template {
         let partial = over(&self.partial, input)?;
         let below: Plan = Arc::new(partial.clone());
         let whole = over(&self.whole, self.exchanged(below)?)?;
-        Ok(Template::new(whole, partial, self.exchange.clone()))
+        match Template::new(whole, partial, self.exchange.clone()) {
+            Some(template) => Ok(template),
+            None => internal_err!("groups over another input have other keys"),
+        }
     }
 
     fn exchanged(&self, below: Plan) -> Result<Plan> {
@@ -234,11 +218,10 @@ impl GroupsExec {
     fn plan(template: Template) -> Plan {
         let template = Arc::new(template);
         let input = Arc::clone(template.partial.input());
-        let metrics = ExecutionPlanMetricsSet::new();
         let input = match template.exchange {
             Some(_) => {
-                let template = Arc::clone(&template);
-                Arc::new(PartialGroupsExec { template, input, metrics: metrics.clone() })
+                let (template, metrics) = (Arc::clone(&template), ExecutionPlanMetricsSet::new());
+                Arc::new(PartialGroupsExec { template, input, metrics })
             }
             None => input,
         };

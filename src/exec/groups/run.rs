@@ -12,14 +12,13 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::disk::{self, Disk, Way};
-use super::keys::{Keys, part_of};
-use super::table::{Ask, Groups, Rows};
+use super::parts::Parts;
+use super::table::{Groups, Rows, Table};
 
 /// Shared tables for each task of the reduce side: more of them are smaller, and waited for less.
 const PARTS_PER_TASK: usize = 4;
@@ -34,76 +33,12 @@ const ROWS_PER_GROUP_MIN: f64 = 1.5;
 /// ... for so many rows.
 const ROWS_PASSED: usize = 1 << 20;
 
-/// A table that is smaller is not worth a place on disk.
-const SMALL_BYTES: usize = 1 << 18;
-
-/// The memory of one table among those that are booked together.
-#[derive(Debug)]
-pub(super) struct Held {
-    all: Arc<MemoryReservation>,
-    bytes: usize,
-}
-
-impl Held {
-    pub(super) fn new(all: &Arc<MemoryReservation>) -> Self {
-        Held { all: Arc::clone(all), bytes: 0 }
-    }
-
-    /// Books what a table holds now; false if there is too little memory.
-    pub(super) fn set(&mut self, bytes: usize) -> bool {
-        if bytes > self.bytes && self.all.try_grow(bytes - self.bytes).is_err() {
-            return false;
-        }
-        self.all.shrink(self.bytes.saturating_sub(bytes));
-        self.bytes = bytes;
-        true
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.all.shrink(self.bytes);
-    }
-}
-
-/// A table with its memory.
-pub(super) struct Table {
-    pub(super) groups: Groups,
-    pub(super) held: Held,
-}
-
-impl Table {
-    pub(super) fn new(ask: &Ask, all: &Arc<MemoryReservation>) -> Result<Self> {
-        Ok(Table { groups: ask.groups()?, held: Held::new(all) })
-    }
-
-    /// Books what it holds now; false if there is too little memory, and it is worth a word.
-    pub(super) fn book(&mut self) -> bool {
-        let size = self.groups.size();
-        self.held.set(size) || size < SMALL_BYTES
-    }
-
-    /// The groups with the values of their aggregates; what is booked is held until the last has gone.
-    pub(super) fn values(
-        self,
-        schema: &SchemaRef,
-        batch_size: usize,
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let Table { mut groups, held } = self;
-        groups.finish_values()?;
-        let batches = groups.batches(Arc::clone(schema), batch_size).inspect(move |_| {
-            let _booked = &held;
-        });
-        Ok(futures::stream::iter(batches).boxed())
-    }
-}
-
 /// What all tasks share.
 pub(super) struct Run {
     way: Arc<Way>,
-    into: usize,
-    /// Each until it is taken.
-    parts: Vec<Part>,
+    parts: Parts,
+    /// A table for each part, until it is taken.
+    tables: Vec<Part>,
     /// There is too little memory: groups go to disk.
     is_short: AtomicBool,
     disk: Mutex<Option<Disk>>,
@@ -180,10 +115,11 @@ fn take_table(part: &Part) -> Result<Table> {
 impl Run {
     /// A run for so many tasks of the reduce side.
     pub(super) fn new(way: Arc<Way>, into: usize) -> Result<Self> {
-        let parts = (0..into * PARTS_PER_TASK)
+        let parts = Parts { task_count: into, per_task: PARTS_PER_TASK, level: 0 };
+        let tables = (0..parts.count())
             .map(|_| Ok(Mutex::new(Some(Table::new(&way.ask, &way.memory)?))))
             .collect::<Result<_>>()?;
-        Ok(Run { way, into, parts, is_short: AtomicBool::new(false), disk: Mutex::new(None) })
+        Ok(Run { way, parts, tables, is_short: AtomicBool::new(false), disk: Mutex::new(None) })
     }
 
     fn is_short(&self) -> bool {
@@ -252,13 +188,13 @@ impl Run {
     fn spill(&self, table: &mut Table) -> Result<usize> {
         let count = table.groups.len();
         let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        disk.get_or_insert_with(|| Disk::new(self.into)).put(table, &self.way)?;
+        disk.get_or_insert_with(|| Disk::new(self.parts.task_count)).put(table, &self.way)?;
         Ok(count)
     }
 
     /// Writes to disk what is in the shared tables; tasks that have not noticed yet may add to them.
     fn spill_parts(&self) -> Result<()> {
-        for part in &self.parts {
+        for part in &self.tables {
             if let Some(table) = locked(part).as_mut() {
                 self.spill(table)?;
             }
@@ -273,11 +209,8 @@ impl Run {
         }
         self.spill_parts()?;
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut parts: Vec<Vec<disk::Part>> = (0..self.into).map(|_| Vec::new()).collect();
-        for (idx, part) in disk.map(Disk::finish).into_iter().flatten().enumerate() {
-            parts[idx % self.into].push(part);
-        }
-        Ok(Done::OnDisk(parts.into_iter().map(Mutex::new).collect()))
+        let Some(disk) = disk else { return internal_err!("groups are nowhere") };
+        Ok(Done::OnDisk(disk.finish_tasks().into_iter().map(Mutex::new).collect()))
     }
 
     /// Empties a task's own table into the shared ones.
@@ -285,7 +218,7 @@ impl Run {
         let groups = &mut table.groups;
         groups.finish_states()?;
         let count = groups.len();
-        self.each_part(task, &groups.hashes()?, |part, numbers| {
+        self.each_part(task, &groups.hashes(&self.way.ask)?, |part, numbers| {
             part.merge(&groups.pick(numbers)?)
         })?;
         groups.clear();
@@ -295,8 +228,7 @@ impl Run {
 
     /// Adds rows to the shared tables.
     fn pass(&self, task: usize, rows: &Rows) -> Result<()> {
-        let hashes = Keys::hash(&rows.keys)?;
-        self.each_part(task, &hashes, |groups, numbers| {
+        self.each_part(task, &self.way.ask.hashes(rows)?, |groups, numbers| {
             groups.update(&rows.pick(&self.way.ask, numbers)?)
         })
     }
@@ -308,11 +240,8 @@ impl Run {
         hashes: &[u64],
         add: impl Fn(&mut Groups, &UInt32Array) -> Result<()>,
     ) -> Result<()> {
-        let part_count = self.parts.len();
-        let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); part_count];
-        for (number, hash) in hashes.iter().enumerate() {
-            numbers[part_of(*hash, 0, part_count)].push(number as u32);
-        }
+        let part_count = self.parts.count();
+        let mut numbers = self.parts.deal(hashes);
         // Each task begins elsewhere, and comes back later to what another one is at.
         let mut to_do: Vec<usize> =
             (0..part_count).map(|idx| (idx + task * PARTS_PER_TASK) % part_count).collect();
@@ -321,7 +250,7 @@ impl Run {
             let count = to_do.len();
             for part in std::mem::take(&mut to_do) {
                 let table =
-                    if waits { Some(locked(&self.parts[part])) } else { free(&self.parts[part]) };
+                    if waits { Some(locked(&self.tables[part])) } else { free(&self.tables[part]) };
                 let Some(mut table) = table else {
                     to_do.push(part);
                     continue;
@@ -353,8 +282,8 @@ impl Run {
             return Ok(disk::answers(parts, way, Arc::clone(schema)));
         }
         let batch_size = self.way.batch_size;
-        let parts = &self.parts[task * PARTS_PER_TASK..(task + 1) * PARTS_PER_TASK];
-        let tables = parts.iter().map(take_table).collect::<Result<Vec<_>>>()?;
+        let tables = self.tables[self.parts.of_task(task)].iter();
+        let tables = tables.map(take_table).collect::<Result<Vec<_>>>()?;
         if tables.iter().map(|table| table.groups.len()).sum::<usize>() <= batch_size {
             let mut batches = Vec::new();
             for Table { mut groups, .. } in tables {

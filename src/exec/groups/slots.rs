@@ -1,8 +1,8 @@
 //! The slots of a hash table whose entries lie elsewhere, by number.
 //!
 //! A slot is half of a hash and the number of an entry, so that hardly ever an entry is looked at that is
-//! not the one, and a table grows without a look at its entries. Looking up many at once goes in steps, each over all of them: the processor waits for the
-//! memory of many at the same time.
+//! not the one, and a table grows without a look at its entries. Looking up many at once goes in steps,
+//! each over all of them: the processor waits for the memory of many at the same time.
 
 use datafusion::common::{Result, exec_err};
 
@@ -83,7 +83,7 @@ impl Slots {
     /// # Errors
     /// If there are too many.
     pub(super) fn add(&mut self, hash: u64, number: usize) -> Result<()> {
-        // Hashes are told apart by 32 bits, of which half say where a slot is at that size.
+        // Of a hash there is no more than 32 bits to say where its slot is.
         let Some(entry) = u32::try_from(number + 1).ok().filter(|_| self.slots.len() <= COUNT_MAX)
         else {
             return exec_err!("more than four billion groups in one task");

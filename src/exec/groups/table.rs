@@ -7,14 +7,21 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use super::keys::Keys;
+use super::parts::Exchange;
+
+/// A table that is smaller is not worth a place on disk.
+const SMALL_BYTES: usize = 1 << 18;
 
 /// What an aggregation is: its keys, and for each aggregate its arguments and which rows it takes.
 #[derive(Debug)]
@@ -25,12 +32,13 @@ pub(super) struct Ask {
     filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
     /// Keys and states.
     states: SchemaRef,
+    exchange: Exchange,
 }
 
 /// A batch of rows as an aggregation looks at it.
 #[derive(Debug)]
 pub(super) struct Rows {
-    pub(super) keys: Vec<ArrayRef>,
+    keys: Vec<ArrayRef>,
     arguments: Vec<Vec<ArrayRef>>,
     filters: Vec<Option<BooleanArray>>,
 }
@@ -48,8 +56,8 @@ pub(super) struct Groups {
 }
 
 impl Ask {
-    /// What a partial aggregate asks.
-    pub(super) fn new(partial: &AggregateExec) -> Self {
+    /// What a partial aggregate asks, with an exchange by its keys.
+    pub(super) fn new(partial: &AggregateExec, exchange: Exchange) -> Self {
         let keys = partial.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
         let aggregates = partial.aggr_expr().to_vec();
         Ask {
@@ -58,6 +66,7 @@ impl Ask {
             aggregates,
             filters: partial.filter_expr().to_vec(),
             states: partial.schema(),
+            exchange,
         }
     }
 
@@ -75,6 +84,11 @@ impl Ask {
             filters: filters.collect::<Result<_>>()?,
             arguments: self.arguments.iter().map(many).collect::<Result<_>>()?,
         })
+    }
+
+    /// The hashes of the keys of rows.
+    pub(super) fn hashes(&self, rows: &Rows) -> Result<Vec<u64>> {
+        self.exchange.hash(&rows.keys)
     }
 
     /// An empty table.
@@ -181,8 +195,8 @@ impl Groups {
     }
 
     /// The hash of each group's key, of a table that has grown to its end.
-    pub(super) fn hashes(&self) -> Result<Vec<u64>> {
-        self.keys.hashes()
+    pub(super) fn hashes(&self, ask: &Ask) -> Result<Vec<u64>> {
+        self.keys.hashes(&ask.exchange)
     }
 
     /// Some groups of a table that has grown to its end.
@@ -213,5 +227,66 @@ impl Groups {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.finished.clear();
+    }
+}
+
+/// The memory of one table among those that are booked together.
+#[derive(Debug)]
+struct Held {
+    all: Arc<MemoryReservation>,
+    bytes: usize,
+}
+
+impl Held {
+    fn new(all: &Arc<MemoryReservation>) -> Self {
+        Held { all: Arc::clone(all), bytes: 0 }
+    }
+
+    /// Books what a table holds now; false if there is too little memory.
+    fn set(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes && self.all.try_grow(bytes - self.bytes).is_err() {
+            return false;
+        }
+        self.all.shrink(self.bytes.saturating_sub(bytes));
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.shrink(self.bytes);
+    }
+}
+
+/// A table with its memory.
+pub(super) struct Table {
+    pub(super) groups: Groups,
+    held: Held,
+}
+
+impl Table {
+    pub(super) fn new(ask: &Ask, all: &Arc<MemoryReservation>) -> Result<Self> {
+        Ok(Table { groups: ask.groups()?, held: Held::new(all) })
+    }
+
+    /// Books what it holds now; false if there is too little memory, and it is worth a word.
+    pub(super) fn book(&mut self) -> bool {
+        let size = self.groups.size();
+        self.held.set(size) || size < SMALL_BYTES
+    }
+
+    /// The groups with the values of their aggregates; what is booked is held until the last has gone.
+    pub(super) fn values(
+        self,
+        schema: &SchemaRef,
+        batch_size: usize,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let Table { mut groups, held } = self;
+        groups.finish_values()?;
+        let batches = groups.batches(Arc::clone(schema), batch_size).inspect(move |_| {
+            let _booked = &held;
+        });
+        Ok(futures::stream::iter(batches).boxed())
     }
 }

@@ -8,11 +8,11 @@
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `early_filters` * | physical | Parquet is decoded only where a filter holds, while that pays |
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
+//! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
-//! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
 use std::sync::Arc;
