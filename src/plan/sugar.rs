@@ -28,8 +28,8 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, Cte, ExcludeSelectItem, Expr, FunctionArg,
     FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator,
     LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, RenameSelectItem, Select,
-    SelectFlavor, SelectItem, SetExpr, Statement, Subscript, TableAlias, TableFactor,
-    TableSampleKind, TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut,
+    SelectFlavor, SelectItem, SetExpr, SetQuantifier, Statement, Subscript, TableAlias,
+    TableFactor, TableSampleKind, TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut,
     WildcardAdditionalOptions, With, visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -41,6 +41,8 @@ use crate::units::show_literal;
 
 /// Aliases in one expression, with all in those that they stand for.
 const ALIASED_SIZE_MAX: usize = 200;
+/// Begins the names of nameless expressions whose names are of no use.
+const OF_UNION: &str = "column_of_union_";
 
 /// What has to be asked of tables that are open.
 #[derive(Clone, Copy)]
@@ -121,6 +123,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.around.pop();
+        named_apart(&mut query.body, true);
         if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
             return ControlFlow::Break(error);
         }
@@ -162,6 +165,37 @@ impl VisitorMut for Rewriter<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         expression(expr);
         ControlFlow::Continue(())
+    }
+}
+
+/// Names expressions beside columns in what is united with other rows. The names of the first side are
+/// those of the result, and DataFusion would give them to expressions also where a column has that name.
+fn named_apart(body: &mut SetExpr, is_first: bool) {
+    match body {
+        SetExpr::SetOperation { left, right, set_quantifier, .. } => {
+            let is_by_name = matches!(
+                set_quantifier,
+                SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
+            );
+            named_apart(left, is_first);
+            named_apart(right, is_first && is_by_name);
+        }
+        SetExpr::Select(select) if !is_first => {
+            let is_column = |item: &SelectItem| {
+                let SelectItem::UnnamedExpr(expr) = item else { return true };
+                matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            };
+            if !select.projection.iter().any(is_column) {
+                return;
+            }
+            for (idx, item) in select.projection.iter_mut().enumerate() {
+                if let (SelectItem::UnnamedExpr(expr), false) = (&*item, is_column(item)) {
+                    let alias = Ident::new(format!("{OF_UNION}{}", idx + 1));
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+        }
+        _ => {}
     }
 }
 
