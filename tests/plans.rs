@@ -264,3 +264,56 @@ fn groups_that_outgrow_the_memory_are_the_same_groups() {
     }
     assert!(spilled > 5, "{spilled} statements needed the disk");
 }
+
+/// What files say of their bounds, and what one aggregate needs no more, hides no row from another.
+#[test]
+fn rows_are_left_out_only_where_nothing_needs_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sessions: Vec<Session> =
+        [(true, 1), (false, 1), (false, 3)].map(|(plain, threads)| session(plain, threads)).into();
+    let files = [
+        "SELECT 10.0::T AS x, 1 AS a, 1 AS b, 'ab' AS s",
+        "SELECT * FROM (VALUES (5.0::T, 1, 1, 'c'), ('NaN'::T, 1, 1, 'c')) AS t(x, a, b, s)",
+        "SELECT -1.0::T AS x, -9 AS a, 1 AS b, 'Abc' AS s",
+        "SELECT 4.0::T AS x, 5 AS a, 3 AS b, 'z' AS s",
+    ];
+    for (data_type, place) in [("DOUBLE", "double"), ("REAL", "real")] {
+        let folder = dir.path().join(place);
+        std::fs::create_dir_all(&folder).expect("made");
+        for (number, rows) in files.iter().enumerate() {
+            let rows = rows.replace("::T", &format!("::{data_type}"));
+            let file = folder.join(format!("{number}.parquet"));
+            sessions[0].query(&format!("COPY ({rows}) TO '{}'", file.display())).expect("written");
+        }
+        let t = format!("'{}'", folder.display());
+        for (sql, expected) in [
+            // NaN is greater than every other number, and no writer tells that there is one.
+            ("SELECT x FROM t WHERE s = 'c'", "5.0 NaN"),
+            ("SELECT count(*) FROM t WHERE x > 6", "2"),
+            ("SELECT count(*) FROM t WHERE x >= 'NaN'::DOUBLE", "1"),
+            ("SELECT count(*) FROM t WHERE x <> 5", "4"),
+            ("SELECT count(*) FROM t WHERE x NOT IN (5, 10)", "3"),
+            ("SELECT count(*) FROM t WHERE NOT x < 6", "2"),
+            ("SELECT count(*) FROM t WHERE x < 6", "3"),
+            ("SELECT max(x), min(x) FROM t", "NaN|-1.0"),
+            ("SELECT max(x) FROM t WHERE b = 1", "NaN"),
+            ("SELECT x FROM t ORDER BY x DESC LIMIT 2", "10.0 NaN"),
+            ("SELECT x FROM t ORDER BY x LIMIT 2", "-1.0 4.0"),
+            ("SELECT count(*) FROM t JOIN (VALUES ('NaN'::DOUBLE), (4)) AS v(y) ON x = y", "2"),
+            // (DataFusion 55 leaves out the rows that least and greatest values of columns do not need.)
+            ("SELECT max(abs(a)), min(b) FROM t", "9|1"),
+            ("SELECT min(trim(s)), max(b) FROM t", "Abc|3"),
+            ("SELECT max(abs(a)) FILTER (WHERE b < 3), min(b), max(b) FROM t WHERE a < 5", "9|1|1"),
+            (
+                "SELECT (SELECT max(a + 0) FROM t HAVING min(b) > 0), (SELECT max(b * b) FROM t)",
+                "5|9",
+            ),
+            ("SELECT max(a), min(b), max(s), min(s) FROM t", "5|1|z|Abc"),
+        ] {
+            let sql = sql.replace("FROM t", &format!("FROM {t} AS t"));
+            for session in &sessions {
+                assert_eq!(lines(session, &sql).join(" "), expected, "{sql}");
+            }
+        }
+    }
+}

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator, Value, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, visit_expressions_mut,
+};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +22,8 @@ pub enum Param {
     Integer(i64),
     /// A number with a fraction, as text, so that every digit counts.
     Number(String),
+    /// A double.
+    Double(f64),
     /// A text; it also serves for dates, which SQL compares with texts.
     Text(String),
 }
@@ -46,12 +50,20 @@ impl Param {
 
     fn to_expr(&self) -> Expr {
         let number = |text: String| Expr::Value(Value::Number(text, false).into());
+        let text = |text: String| Expr::Value(Value::SingleQuotedString(text).into());
         match self {
             Param::Null => Expr::Value(Value::Null.into()),
             Param::Boolean(flag) => Expr::Value(Value::Boolean(*flag).into()),
-            Param::Text(text) => Expr::Value(Value::SingleQuotedString(text.clone()).into()),
+            Param::Text(value) => text(value.clone()),
             Param::Integer(value) => signed(&value.to_string(), number),
             Param::Number(text) => signed(text, number),
+            Param::Double(value) => Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(text(value.to_string())),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            },
         }
     }
 }
@@ -80,7 +92,7 @@ from!(
     i64 => Param::Integer,
     i32 => |value| Param::Integer(i64::from(value)),
     u32 => |value| Param::Integer(i64::from(value)),
-    f64 => |value: f64| Param::Number(value.to_string()),
+    f64 => Param::Double,
     String => Param::Text,
     &str => |value: &str| Param::Text(value.to_string())
 );

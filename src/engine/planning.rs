@@ -189,8 +189,14 @@ impl Session {
         let paused = run.clock.pause();
         let state = run.remote.planning(reconfigured(state, config)).await?;
         drop(paused);
-        let state = run.clock.watch(state);
+        let mut state = run.clock.watch(state);
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
+        if !plan::rules::min_max::are_bounds(&logical)? {
+            let mut config = state.config().clone();
+            let optimizer = &mut config.options_mut().optimizer;
+            optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+            state = reconfigured(state, config);
+        }
         let is_here = fragments.is_none() && !run.remote.is_set();
         let is_own = is_here && !self.shared.engine.options.plain_plans;
         if is_own {

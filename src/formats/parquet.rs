@@ -21,8 +21,10 @@ use futures::{FutureExt, TryFutureExt};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::parquet_to_arrow_schema;
+use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::statistics::Statistics as Bounds;
 
 use super::compression::Compression;
 use super::file::{OpenFile, SourceFile};
@@ -41,6 +43,8 @@ const FOOTER_GUESS_LEN_BYTES: u64 = 64 * 1024;
 pub struct ParquetLayout {
     /// The decoded footer.
     pub metadata: Arc<ParquetMetaData>,
+    /// The same with bounds that hold for all values.
+    bounded: Arc<ParquetMetaData>,
     /// Its schema in Arrow types.
     pub schema: SchemaRef,
 }
@@ -63,7 +67,7 @@ impl ParquetLayout {
         if !same_types {
             return None;
         }
-        DFParquetMetadata::statistics_from_parquet_metadata(&self.metadata, table_schema).ok()
+        DFParquetMetadata::statistics_from_parquet_metadata(&self.bounded, table_schema).ok()
     }
 
     /// Rows in the file.
@@ -104,6 +108,7 @@ pub fn inspect(file: &Arc<SourceFile>, compression: Compression) -> Result<FileL
             .hint("unpack it into a file first"));
     }
     let metadata = Arc::new(read_footer(file)?);
+    let bounded = guarded(&file.name, || with_nan_in_bounds(&metadata))?;
     let schema = guarded(&file.name, || {
         let metadata = metadata.file_metadata();
         parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
@@ -121,7 +126,7 @@ pub fn inspect(file: &Arc<SourceFile>, compression: Compression) -> Result<FileL
         compression,
         columns,
         csv: None,
-        parquet: Some(ParquetLayout { metadata, schema: Arc::new(schema) }),
+        parquet: Some(ParquetLayout { metadata, bounded, schema: Arc::new(schema) }),
         notes: Vec::new(),
     })
 }
@@ -163,6 +168,53 @@ fn read_footer(file: &Arc<SourceFile>) -> Result<ParquetMetaData> {
     let metadata = guarded(&file.name, || ParquetMetaDataReader::decode_metadata(&footer))?;
     check_offsets(&metadata, len).map_err(fail)?;
     Ok(metadata)
+}
+
+/// A footer whose bounds hold for NaN as well. Writers leave it out of them, but it is greater than every
+/// other number: what they give as the greatest is none, in chunks and in the index of pages.
+fn with_nan_in_bounds(
+    metadata: &Arc<ParquetMetaData>,
+) -> Result<Arc<ParquetMetaData>, ParquetError> {
+    let can_be_nan = |column: &ColumnChunkMetaData| {
+        let logical = column.column_descr().logical_type_ref();
+        matches!(column.column_type(), PhysicalType::FLOAT | PhysicalType::DOUBLE)
+            || logical.is_some_and(|logical| *logical == LogicalType::Float16)
+    };
+    if !metadata.row_groups().iter().flat_map(|group| group.columns()).any(can_be_nan) {
+        return Ok(Arc::clone(metadata));
+    }
+    let unbounded = |column: ColumnChunkMetaData| {
+        if !can_be_nan(&column) {
+            return Ok(column);
+        }
+        let bounds = column.statistics().map(|known| {
+            let (nulls, is_old) = (known.null_count_opt(), known.is_min_max_deprecated());
+            match known {
+                Bounds::Float(known) => {
+                    let min = known.min_opt().copied().filter(|min| !min.is_nan());
+                    Bounds::float(min, None, None, nulls, is_old)
+                }
+                Bounds::Double(known) => {
+                    let min = known.min_opt().copied().filter(|min| !min.is_nan());
+                    Bounds::double(min, None, None, nulls, is_old)
+                }
+                _ => Bounds::fixed_len_byte_array(None, None, None, nulls, is_old),
+            }
+        });
+        let column = column.into_builder().clear_statistics();
+        let column = column.set_column_index_offset(None).set_column_index_length(None);
+        match bounds {
+            Some(bounds) => column.set_statistics(bounds).build(),
+            None => column.build(),
+        }
+    };
+    let groups = metadata.row_groups().iter().map(|group| {
+        let columns = group.columns().iter().cloned().map(unbounded).collect::<Result<_, _>>()?;
+        group.clone().into_builder().set_column_metadata(columns).build()
+    });
+    let groups = groups.collect::<Result<_, _>>()?;
+    let bounded = metadata.as_ref().clone().into_builder().set_row_groups(groups).build();
+    Ok(Arc::new(bounded))
 }
 
 /// Column chunks must lie within the file: what follows trusts their offsets.
@@ -278,7 +330,7 @@ impl ParquetFileReaderFactory for Readers {
                 }
                 Ok(Box::new(Reader {
                     file,
-                    metadata: layout.metadata,
+                    metadata: layout.bounded,
                     open: None,
                     notes: self.notes.clone(),
                 }))

@@ -25,10 +25,10 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Cte, ExcludeSelectItem, Expr, FunctionArg,
-    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator,
-    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, RenameSelectItem, Select,
-    SelectFlavor, SelectItem, SetExpr, SetQuantifier, Statement, Subscript, TableAlias,
+    AccessExpr, BinaryOperator, CastKind, Cte, DataType as SqlType, ExcludeSelectItem, Expr,
+    FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint,
+    JoinOperator, LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, RenameSelectItem,
+    Select, SelectFlavor, SelectItem, SetExpr, SetQuantifier, Statement, Subscript, TableAlias,
     TableFactor, TableSampleKind, TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut,
     WildcardAdditionalOptions, With, visit_expressions, visit_relations,
 };
@@ -124,6 +124,7 @@ impl VisitorMut for Rewriter<'_> {
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.around.pop();
         named_apart(&mut query.body, true);
+        doubles_of_values(&mut query.body);
         if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
             return ControlFlow::Break(error);
         }
@@ -163,6 +164,19 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Value(value) = &*expr
+            && let Value::Number(text, _) = &value.value
+            && text.contains(['e', 'E'])
+        {
+            // With an exponent it is an approximate number (SQL:2016, 5.3).
+            if text.parse().is_ok_and(f64::is_infinite) {
+                let error = Error::sql(format!("{text} is beyond the largest DOUBLE, 1.8e308"));
+                return ControlFlow::Break(error);
+            }
+            if let Some(double) = double(text) {
+                *expr = double;
+            }
+        }
         expression(expr);
         ControlFlow::Continue(())
     }
@@ -197,6 +211,66 @@ fn named_apart(body: &mut SetExpr, is_first: bool) {
         }
         _ => {}
     }
+}
+
+/// Decimal literals among the doubles of a column of VALUES are doubles as well: DataFusion makes all of
+/// them a DECIMAL(30, 15), which holds no 1e-20 and no 1e30.
+fn doubles_of_values(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            doubles_of_values(left);
+            doubles_of_values(right);
+        }
+        SetExpr::Values(values) => {
+            let width = values.rows.first().map_or(0, |row| row.content.len());
+            for column in 0..width {
+                let mut cells: Vec<&mut Expr> =
+                    values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
+                if cells.iter().any(|cell| is_double(cell)) {
+                    cells.iter_mut().for_each(|cell| make_double(cell));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_double(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(expr) | Expr::UnaryOp { expr, .. } => is_double(expr),
+        Expr::Cast { data_type, .. } => matches!(
+            data_type,
+            SqlType::Double(_)
+                | SqlType::DoublePrecision
+                | SqlType::Float(_)
+                | SqlType::Float4
+                | SqlType::Float8
+                | SqlType::Float32
+                | SqlType::Float64
+                | SqlType::Real
+        ),
+        _ => false,
+    }
+}
+
+/// Makes a double of a decimal literal.
+fn make_double(expr: &mut Expr) {
+    match expr {
+        Expr::Nested(expr) | Expr::UnaryOp { expr, .. } => make_double(expr),
+        Expr::Value(value) => {
+            if let Value::Number(text, _) = &value.value
+                && let Some(new) = double(text)
+            {
+                *expr = new;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A number as a double.
+fn double(text: &str) -> Option<Expr> {
+    parsed(&format!("CAST({} AS DOUBLE)", show_literal(text))).ok()
 }
 
 impl<'a> Rewriter<'a> {

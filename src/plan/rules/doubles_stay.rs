@@ -19,8 +19,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// Functions that give one of their arguments, or compare them.
-const CHOOSING: [&str; 7] = ["coalesce", "greatest", "ifnull", "least", "nullif", "nvl", "nvl2"];
+/// Functions that give one or all of their arguments, or compare them.
+const CHOOSING: [&str; 8] =
+    ["coalesce", "greatest", "ifnull", "least", "make_array", "nullif", "nvl", "nvl2"];
 
 /// The rule.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
+//! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
@@ -33,6 +34,7 @@ pub mod doubles_stay;
 pub mod early_filters;
 pub mod first_of_groups;
 pub mod join_order;
+pub mod min_max;
 pub mod one_zero;
 pub mod ordered_conditions;
 pub mod partition_keys;
