@@ -13,9 +13,9 @@ use datafusion::arrow::array::{Array, ArrayData, ArrayRef, AsArray, UInt32Array,
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
-use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, internal_err};
 
+use super::direct::{Bits, Direct};
 use super::parts::Exchange;
 use super::slots::{STRIDE, Slots};
 use super::texts::Texts;
@@ -23,18 +23,27 @@ use super::texts::Texts;
 const WORD_BITS: u32 = u64::BITS;
 /// So many groups are made columns of at once to be hashed.
 const HASHED_AT_ONCE: usize = 8192;
+/// After so many rows it is seen whether groups have positions, and with so many times as many again.
+const DIRECT_FIRST: usize = 1 << 15;
+const DIRECT_FACTOR: usize = 4;
+/// With fewer rows for a group most of them are new.
+const DIRECT_ROWS_PER_GROUP_MIN: usize = 4;
+/// More than this share of a batch outside, and positions are of no use.
+const DIRECT_OUTSIDE_MAX: usize = 8;
 /// The bits of NULLs of a key fit into a word.
 const COLUMNS_MAX: usize = 64;
 /// Odd numbers without a pattern: digits of pi, and of the golden ratio.
-const HASH_START: u64 = 0x243f_6a88_85a3_08d3;
-const HASH_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const HASH_START: u64 = 0x243f_6a88_85a3_08d3;
+pub(super) const HASH_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Numbers the groups of rows by their keys, from 0 in the order in which they come.
+/// Numbers the groups of rows by their keys, from 0 and about in the order in which they come.
 #[derive(Debug)]
 pub(super) struct Keys {
     columns: Vec<Column>,
     table: Table,
-    scratch: Scratch,
+    /// Of each row that is looked up, a bit for each column of its key that is NULL; empty if there is no
+    /// NULL.
+    row_nulls: Vec<u64>,
 }
 
 /// A column of a key.
@@ -61,15 +70,6 @@ enum Place {
         word: usize,
         shift: u32,
     },
-}
-
-/// Buffers for the rows that are looked up.
-#[derive(Debug, Default)]
-struct Scratch {
-    /// Of the texts of a column.
-    hashes: Vec<u64>,
-    /// A bit for each column of a key that is NULL; empty if there is no NULL.
-    nulls: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl Keys {
             (_, 3) => Table::Three(Packed::default()),
             _ => Table::Four(Packed::default()),
         };
-        Ok(Keys { columns, table, scratch: Scratch::default() })
+        Ok(Keys { columns, table, row_nulls: Vec::new() })
     }
 
     /// How many groups there are.
@@ -209,17 +209,16 @@ impl Keys {
     pub(super) fn intern(&mut self, columns: &[ArrayRef], groups: &mut Vec<usize>) -> Result<()> {
         groups.clear();
         let columns = columns.iter().map(as_views).collect::<Result<Vec<_>>>()?;
-        let scratch = &mut self.scratch;
+        let nulls = &mut self.row_nulls;
         of_table!(
             &mut self.table,
             packed => {
-                packed.fill(&mut self.columns, &columns, scratch)?;
-                packed.intern(&scratch.nulls, groups)
+                packed.fill(&mut self.columns, &columns, nulls)?;
+                packed.intern(&self.columns, nulls, groups)
             },
             texts => {
-                hash_texts(&columns[0], &mut scratch.hashes)?;
                 let give = |text| groups.push(text as usize);
-                texts.intern(columns[0].as_string_view(), &scratch.hashes, give)
+                texts.intern(columns[0].as_string_view(), give)
             }
         )
     }
@@ -265,14 +264,6 @@ impl Keys {
         });
         of_table!(&mut self.table, packed => packed.clear(), texts => texts.clear());
     }
-}
-
-fn hash_texts(column: &ArrayRef, hashes: &mut Vec<u64>) -> Result<()> {
-    hashes.clear();
-    // The hash of a NULL is left as it is.
-    hashes.resize(column.len(), 0);
-    create_hashes([column], &RandomState::default(), hashes)?;
-    Ok(())
 }
 
 /// Calls `take` with each row and the bits of its value, of long values a word of them; 0 for NULL.
@@ -330,6 +321,10 @@ struct Packed<const N: usize> {
     /// Which columns of a group's key are NULL; empty until there is a NULL.
     nulls: Vec<u64>,
     row_keys: Vec<[u64; N]>,
+    direct: Direct,
+    /// Rows that were looked up, and with how many of them it is seen whether positions would do.
+    row_count: usize,
+    direct_due: usize,
 }
 
 impl<const N: usize> Packed<N> {
@@ -337,6 +332,7 @@ impl<const N: usize> Packed<N> {
         self.slots.size()
             + (self.keys.capacity() + self.row_keys.capacity()) * size_of::<[u64; N]>()
             + self.nulls.capacity() * size_of::<u64>()
+            + self.direct.size()
     }
 
     /// Packs the keys of rows, and marks which of them are NULL.
@@ -344,13 +340,13 @@ impl<const N: usize> Packed<N> {
         &mut self,
         places: &mut [Column],
         columns: &[ArrayRef],
-        scratch: &mut Scratch,
+        nulls: &mut Vec<u64>,
     ) -> Result<()> {
         let row_count = columns.first().map_or(0, |column| column.len());
         let keys = &mut self.row_keys;
         keys.clear();
         keys.resize(row_count, [0; N]);
-        scratch.nulls.clear();
+        nulls.clear();
         for (idx, (column, array)) in places.iter_mut().zip(columns).enumerate() {
             match &mut column.place {
                 Place::Bits { word, shift, .. } => {
@@ -364,17 +360,16 @@ impl<const N: usize> Packed<N> {
                 }
                 Place::Text { texts, word, shift } => {
                     let (word, shift) = (*word, *shift);
-                    hash_texts(array, &mut scratch.hashes)?;
                     let mut row = 0;
-                    texts.intern(array.as_string_view(), &scratch.hashes, |text| {
+                    texts.intern(array.as_string_view(), |text| {
                         keys[row][word] |= u64::from(text) << shift;
                         row += 1;
                     })?;
                 }
             }
-            if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
-                scratch.nulls.resize(row_count, 0);
-                for (marks, is_valid) in scratch.nulls.iter_mut().zip(nulls) {
+            if let Some(valid) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
+                nulls.resize(row_count, 0);
+                for (marks, is_valid) in nulls.iter_mut().zip(valid) {
                     *marks |= u64::from(!is_valid) << idx;
                 }
             }
@@ -383,23 +378,83 @@ impl<const N: usize> Packed<N> {
     }
 
     /// Looks up the keys of rows and adds those that are new.
-    fn intern(&mut self, row_nulls: &[u64], groups: &mut Vec<usize>) -> Result<()> {
+    fn intern(
+        &mut self,
+        columns: &[Column],
+        row_nulls: &[u64],
+        groups: &mut Vec<usize>,
+    ) -> Result<()> {
         if !row_nulls.is_empty() {
             self.nulls.resize(self.keys.len(), 0);
         }
         self.slots.prepare();
         let row_keys = std::mem::take(&mut self.row_keys);
+        groups.resize(row_keys.len(), 0);
+        self.row_count += row_keys.len();
+        if !self.direct.is_on() && self.row_count >= self.direct_due.max(DIRECT_FIRST) {
+            self.direct_due = self.row_count * DIRECT_FACTOR;
+            if self.keys.len() * DIRECT_ROWS_PER_GROUP_MIN <= self.row_count {
+                let columns: Vec<Bits> = columns.iter().flat_map(Column::bits).collect();
+                let is_plain = |group: usize| self.nulls.get(group).is_none_or(|nulls| *nulls == 0);
+                self.direct = Direct::new(&columns, &self.keys, is_plain).unwrap_or_default();
+            }
+        }
+        match self.direct.is_on() {
+            true => self.by_position(&row_keys, row_nulls, groups)?,
+            false => self.by_hash(&row_keys, row_nulls, groups)?,
+        }
+        self.row_keys = row_keys;
+        Ok(())
+    }
+
+    fn by_position(
+        &mut self,
+        row_keys: &[[u64; N]],
+        row_nulls: &[u64],
+        groups: &mut [usize],
+    ) -> Result<()> {
+        let mut positions = [0; STRIDE];
+        let mut outside = 0;
+        let strides = row_keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE));
+        for (stride, (keys, groups)) in strides.enumerate() {
+            let nulls = row_nulls.get(stride * STRIDE..).unwrap_or(&[]);
+            let is_complete = self.direct.look_up(keys, &mut positions, groups);
+            if is_complete && nulls.is_empty() {
+                continue;
+            }
+            for (idx, (group, key)) in groups.iter_mut().zip(keys).enumerate() {
+                let nulls = nulls.get(idx).copied().unwrap_or(0);
+                if *group == usize::MAX || nulls != 0 {
+                    outside += 1;
+                    *group = self.find_or_add(key, nulls, hash_of(key, nulls))?;
+                    if nulls == 0 {
+                        self.direct.put(self.direct.position(key), *group);
+                    }
+                }
+            }
+        }
+        if outside > row_keys.len() / DIRECT_OUTSIDE_MAX {
+            self.direct = Direct::default();
+        }
+        Ok(())
+    }
+
+    fn by_hash(
+        &mut self,
+        row_keys: &[[u64; N]],
+        row_nulls: &[u64],
+        groups: &mut [usize],
+    ) -> Result<()> {
         let mut candidates = [0; STRIDE];
         let mut hashes = [0; STRIDE];
-        groups.resize(row_keys.len(), 0);
         let strides = row_keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE));
         for (stride, (keys, groups)) in strides.enumerate() {
             let nulls = row_nulls.get(stride * STRIDE..).unwrap_or(&[]);
             for (hash, key) in hashes.iter_mut().zip(keys) {
-                *hash = key.iter().fold(HASH_START, |hash, word| mix(hash, *word));
+                *hash = hash_of(key, 0);
             }
             for (hash, nulls) in hashes.iter_mut().zip(nulls) {
-                *hash ^= nulls.wrapping_mul(HASH_FACTOR);
+                *hash ^= hash_of_nulls(*nulls);
             }
             self.slots.candidates(&hashes[..keys.len()], &mut candidates);
             if self.slots.are_far() {
@@ -430,7 +485,6 @@ impl<const N: usize> Packed<N> {
                 };
             }
         }
-        self.row_keys = row_keys;
         Ok(())
     }
 
@@ -486,10 +540,33 @@ impl<const N: usize> Packed<N> {
         self.slots.clear();
         self.keys.clear();
         self.nulls.clear();
+        self.direct = Direct::default();
+        (self.row_count, self.direct_due) = (0, 0);
     }
 }
 
+#[inline]
+fn hash_of<const N: usize>(key: &[u64; N], nulls: u64) -> u64 {
+    key.iter().fold(HASH_START, |hash, word| mix(hash, *word)) ^ hash_of_nulls(nulls)
+}
+
+#[inline]
+fn hash_of_nulls(nulls: u64) -> u64 {
+    nulls.wrapping_mul(HASH_FACTOR)
+}
+
 impl Column {
+    /// Where its bits stand.
+    fn bits(&self) -> Vec<Bits> {
+        match self.place {
+            Place::Bits { width, word, shift } => vec![Bits { word, shift, width }],
+            Place::Text { word, shift, .. } => vec![Bits { word, shift, width: u32::BITS }],
+            Place::TwoWords { word } => {
+                [word, word + 1].map(|word| Bits { word, shift: 0, width: WORD_BITS }).to_vec()
+            }
+        }
+    }
+
     /// The values of this column in packed keys.
     fn unpacked<const N: usize>(
         &self,
@@ -523,7 +600,7 @@ impl Column {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use datafusion::arrow::array::{
         BooleanArray, Decimal128Array, Float64Array, Int64Array, StringViewArray,
@@ -587,12 +664,11 @@ mod tests {
             for round in 0..2 {
                 let (mut known, mut groups) = (HashMap::new(), Vec::new());
                 let mut hash_of = HashMap::new();
-                for start in [0, 5_000, 100_000] {
+                for start in [0, 5_000, 100_000, 0, 0, 3_000, 200_000] {
                     let rows = pick(start);
                     keys.intern(&rows, &mut groups).expect("groups");
                     for (row, group) in groups.iter().enumerate() {
-                        let next = known.len();
-                        let expected = *known.entry(written(&rows, row)).or_insert(next);
+                        let expected = *known.entry(written(&rows, row)).or_insert(*group);
                         assert_eq!(*group, expected, "{picked:?}, row {row}, round {round}");
                     }
                     let hashes = exchange.hash(&rows).expect("hashes");
@@ -601,6 +677,8 @@ mod tests {
                     }
                 }
                 assert_eq!(keys.len(), known.len());
+                let numbers: BTreeSet<usize> = known.values().copied().collect();
+                assert!(numbers.into_iter().eq(0..keys.len()), "each group has its own number");
                 keys.finish();
                 let all = UInt32Array::from_iter_values(0..keys.len() as u32);
                 let given = keys.pick(&all).expect("columns");

@@ -36,6 +36,7 @@ use futures::future::{BoxFuture, Shared};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
+mod direct;
 mod disk;
 mod keys;
 mod parts;
