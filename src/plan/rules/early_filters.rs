@@ -6,6 +6,9 @@
 //!
 //! Letting rows pass is sound: what the statement filters by stays above the scan, and filters that a
 //! join or a top-n sets while it runs only spare work.
+//!
+//! A top-n learns its bound from the first rows that it sees, so a filter below it does not keep them back
+//! until there are enough for a batch.
 
 use std::sync::Arc;
 
@@ -19,6 +22,10 @@ use datafusion::physical_expr::utils::{collect_columns, conjunction};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 
 use crate::exec::trial::Tried;
 use crate::formats::parquet::compressed_len;
@@ -27,6 +34,9 @@ use crate::formats::source::FilePlan;
 /// The other columns must be so many times as long as the filter's: decoding scattered rows takes
 /// longer than decoding all of them (measured in benches/README.md).
 const REST_SHARE_MIN: f64 = 8.0;
+
+/// Rows that a filter below a top-n keeps back at most.
+const GIVEN_AT_ONCE: usize = 32;
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -46,7 +56,26 @@ impl PhysicalOptimizerRule for EarlyFilters {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| Ok(plan.downcast_ref::<DataSourceExec>().and_then(trying)))
+        super::replaced(plan, |plan| match plan.downcast_ref::<SortExec>() {
+            Some(sort) if sort.fetch().is_some() => unhindered(plan),
+            _ => Ok(plan.downcast_ref::<DataSourceExec>().and_then(trying)),
+        })
+    }
+}
+
+/// A plan whose filter gives its rows at once.
+fn unhindered(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return Ok(Some(Arc::new(filter.with_batch_size(GIVEN_AT_ONCE)?)));
+    }
+    if !plan.is::<SortExec>() && !plan.is::<ProjectionExec>() {
+        return Ok(None);
+    }
+    let children = plan.children();
+    let [input] = children.as_slice() else { return Ok(None) };
+    match unhindered(input)? {
+        Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+        None => Ok(None),
     }
 }
 
