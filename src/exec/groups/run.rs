@@ -20,8 +20,11 @@ use super::disk::{self, Disk, Way};
 use super::parts::Parts;
 use super::table::{Groups, Rows, Table};
 
-/// Shared tables for each task of the reduce side: more of them are smaller, and waited for less.
-const PARTS_PER_TASK: usize = 4;
+/// Shared tables, about: so many that each is hardly larger than the processor's cache if there are a
+/// million groups.
+const PARTS: usize = 32;
+/// With texts, tables are larger, and rows cost more to share out.
+const PARTS_OF_TEXTS: usize = 8;
 /// With so many groups a task first looks at whether they come again ...
 const GROUPS_FIRST: usize = 1 << 15;
 /// ... and with so many more each time.
@@ -32,10 +35,14 @@ const AGAIN_MIN: f64 = 1.25;
 const ROWS_PER_GROUP_MIN: f64 = 1.5;
 /// ... for so many rows.
 const ROWS_PASSED: usize = 1 << 20;
+/// So many rows without texts are shared out at once: each table gets some thousand of them.
+const ROWS_AT_ONCE: usize = 1 << 17;
 
 /// What all tasks share.
 pub(super) struct Run {
     way: Arc<Way>,
+    /// So many rows are shared out at once.
+    at_once: usize,
     parts: Parts,
     /// A table for each part, until it is taken.
     tables: Vec<Part>,
@@ -115,11 +122,20 @@ fn take_table(part: &Part) -> Result<Table> {
 impl Run {
     /// A run for so many tasks of the reduce side.
     pub(super) fn new(way: Arc<Way>, into: usize) -> Result<Self> {
-        let parts = Parts { task_count: into, per_task: PARTS_PER_TASK, level: 0 };
+        let per_task = if way.ask.has_texts() { PARTS_OF_TEXTS } else { PARTS }.div_ceil(into);
+        let parts = Parts { task_count: into, per_task, level: 0 };
         let tables = (0..parts.count())
             .map(|_| Ok(Mutex::new(Some(Table::new(&way.ask, &way.memory)?))))
             .collect::<Result<_>>()?;
-        Ok(Run { way, parts, tables, is_short: AtomicBool::new(false), disk: Mutex::new(None) })
+        let at_once = if way.ask.has_texts() { 1 } else { ROWS_AT_ONCE };
+        Ok(Run {
+            way,
+            at_once,
+            parts,
+            tables,
+            is_short: AtomicBool::new(false),
+            disk: Mutex::new(None),
+        })
     }
 
     fn is_short(&self) -> bool {
@@ -142,10 +158,12 @@ impl Run {
         let mut table = Table::new(&self.way.ask, &self.way.memory)?;
         let mut trial = Trial::new();
         let mut to_pass = 0;
+        let mut passed = Vec::new();
         while let Some(batch) = input.try_next().await? {
             let _timer = metrics.elapsed_compute().timer();
             let rows = self.way.ask.look_at(&batch)?;
             if self.is_short() {
+                self.pass(task, &mut passed)?;
                 table.groups.update(&rows)?;
                 if !table.book() {
                     metrics.record_output(self.spill(&mut table)?);
@@ -154,8 +172,12 @@ impl Run {
             }
             if to_pass > 0 {
                 to_pass = usize::saturating_sub(to_pass, rows.len());
-                self.pass(task, &rows)?;
                 metrics.record_output(rows.len());
+                passed.push(rows);
+                let held: usize = passed.iter().map(Rows::len).sum();
+                if to_pass == 0 || held >= self.at_once {
+                    self.pass(task, &mut passed)?;
+                }
             } else {
                 table.groups.update(&rows)?;
                 self.note(table.book());
@@ -176,6 +198,7 @@ impl Run {
             }
         }
         let _timer = metrics.elapsed_compute().timer();
+        self.pass(task, &mut passed)?;
         let count = match self.is_short() {
             true => self.spill(&mut table)?,
             false => self.give(task, &mut table)?,
@@ -227,7 +250,11 @@ impl Run {
     }
 
     /// Adds rows to the shared tables.
-    fn pass(&self, task: usize, rows: &Rows) -> Result<()> {
+    fn pass(&self, task: usize, rows: &mut Vec<Rows>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = &Rows::concat(&std::mem::take(rows))?;
         self.each_part(task, &self.way.ask.hashes(rows)?, |groups, numbers| {
             groups.update(&rows.pick(&self.way.ask, numbers)?)
         })
@@ -244,7 +271,7 @@ impl Run {
         let mut numbers = self.parts.deal(hashes);
         // Each task begins elsewhere, and comes back later to what another one is at.
         let mut to_do: Vec<usize> =
-            (0..part_count).map(|idx| (idx + task * PARTS_PER_TASK) % part_count).collect();
+            (0..part_count).map(|idx| (idx + task * self.parts.per_task) % part_count).collect();
         let mut waits = false;
         while !to_do.is_empty() {
             let count = to_do.len();

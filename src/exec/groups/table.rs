@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use datafusion::arrow::compute::take;
+use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
@@ -36,7 +36,7 @@ pub(super) struct Ask {
 }
 
 /// A batch of rows as an aggregation looks at it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rows {
     keys: Vec<ArrayRef>,
     arguments: Vec<Vec<ArrayRef>>,
@@ -86,6 +86,11 @@ impl Ask {
         })
     }
 
+    /// Whether there are texts or the like among keys and states.
+    pub(super) fn has_texts(&self) -> bool {
+        self.states.fields().iter().any(|field| !field.data_type().is_primitive())
+    }
+
     /// The hashes of the keys of rows.
     pub(super) fn hashes(&self, rows: &Rows) -> Result<Vec<u64>> {
         self.exchange.hash(&rows.keys)
@@ -117,6 +122,34 @@ impl Ask {
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.keys.first().map_or(0, |key| key.len())
+    }
+
+    /// Many batches as one.
+    pub(super) fn concat(batches: &[Rows]) -> Result<Rows> {
+        let [first, rest @ ..] = batches else { return internal_err!("no rows to add up") };
+        if rest.is_empty() {
+            return Ok(first.clone());
+        }
+        let column = |of: &dyn Fn(&Rows) -> &ArrayRef| -> Result<ArrayRef> {
+            let parts: Vec<&dyn Array> = batches.iter().map(|rows| of(rows).as_ref()).collect();
+            Ok(concat(&parts)?)
+        };
+        let keys = (0..first.keys.len()).map(|key| column(&|rows| &rows.keys[key]));
+        let arguments = first.arguments.iter().enumerate().map(|(aggregate, arguments)| {
+            let arguments = 0..arguments.len();
+            arguments.map(|at| column(&|rows| &rows.arguments[aggregate][at])).collect()
+        });
+        let filters = first.filters.iter().enumerate().map(|(aggregate, filter)| {
+            let parts = batches.iter().filter_map(|rows| rows.filters[aggregate].as_ref());
+            let parts: Vec<&dyn Array> = parts.map(|filter| filter as &dyn Array).collect();
+            let Some(_) = filter else { return Ok(None) };
+            Ok(Some(as_boolean_array(&concat(&parts)?)?.clone()))
+        });
+        Ok(Rows {
+            keys: keys.collect::<Result<_>>()?,
+            arguments: arguments.collect::<Result<_>>()?,
+            filters: filters.collect::<Result<_>>()?,
+        })
     }
 
     /// The rows of these numbers.
