@@ -11,9 +11,11 @@
 //! a // b, a ^ b, TRY(CAST(..)),
 //! = ANY (..), <> ALL (..)         IN (..), NOT IN (..)
 //! > ALL (..), < ANY (..)           comparisons with the greatest or least
+//! sum(x), sum(x::INT)              the same with names of their own
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
 //! ```
 
+mod casts;
 mod joins;
 mod pivot;
 mod subqueries;
@@ -125,6 +127,7 @@ impl VisitorMut for Rewriter<'_> {
         self.around.pop();
         named_apart(&mut query.body, true);
         doubles_of_values(&mut query.body);
+        casts::told_apart(query);
         if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
             return ControlFlow::Break(error);
         }
