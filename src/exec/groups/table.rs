@@ -33,6 +33,7 @@ pub(super) struct Ask {
     /// Keys and states.
     states: SchemaRef,
     exchange: Exchange,
+    has_texts: bool,
 }
 
 /// A batch of rows as an aggregation looks at it.
@@ -60,13 +61,23 @@ impl Ask {
     pub(super) fn new(partial: &AggregateExec, exchange: Exchange) -> Self {
         let keys = partial.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
         let aggregates = partial.aggr_expr().to_vec();
+        let arguments: Vec<_> =
+            aggregates.iter().map(|aggregate| aggregate.expressions()).collect();
+        let input = partial.input_schema();
+        let is_fixed = |expr: &Arc<dyn PhysicalExpr>| {
+            expr.data_type(&input).is_ok_and(|data_type| data_type.is_primitive())
+        };
+        let states = partial.schema();
+        let has_texts = !arguments.iter().flatten().all(is_fixed)
+            || !states.fields().iter().all(|field| field.data_type().is_primitive());
         Ask {
             keys,
-            arguments: aggregates.iter().map(|aggregate| aggregate.expressions()).collect(),
+            arguments,
             aggregates,
             filters: partial.filter_expr().to_vec(),
-            states: partial.schema(),
+            states,
             exchange,
+            has_texts,
         }
     }
 
@@ -86,9 +97,9 @@ impl Ask {
         })
     }
 
-    /// Whether there are texts or the like among keys and states.
+    /// Whether there are texts or the like among keys, arguments and states.
     pub(super) fn has_texts(&self) -> bool {
-        self.states.fields().iter().any(|field| !field.data_type().is_primitive())
+        self.has_texts
     }
 
     /// The hashes of the keys of rows.
