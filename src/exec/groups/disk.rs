@@ -15,7 +15,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::parts::Parts;
-use super::table::{Ask, Table};
+use super::table::{Ask, States, Table};
 
 /// At least so many parts are made of what does not fit.
 const PARTS_MIN: usize = 16;
@@ -56,9 +56,12 @@ impl Disk {
 
     /// Writes the groups of a table, which is empty then and has given its memory back.
     pub(super) fn put(&mut self, table: &mut Table, way: &Way) -> Result<()> {
-        let mut taken = std::mem::replace(table, Table::new(&way.ask, &way.memory)?);
-        let groups = &mut taken.groups;
-        groups.finish_states()?;
+        let taken = std::mem::replace(table, Table::new(&way.ask, &way.memory)?);
+        self.write(&taken.into_states()?, way)
+    }
+
+    /// Writes groups.
+    pub(super) fn write(&mut self, groups: &States, way: &Way) -> Result<()> {
         let numbers = self.parts.deal(&groups.hashes(&way.ask)?);
         for (files, numbers) in self.files.iter_mut().zip(numbers) {
             let batches = numbers.chunks(way.batch_size.max(1)).map(|numbers| {

@@ -1,8 +1,9 @@
 //! A run of an aggregation: tasks that fill tables of their own, and tables that all of them share.
 //!
 //! A task adds rows to its own table while that makes fewer of them. What it holds goes into the shared
-//! tables when the input ends, or whenever the table is full and its groups do not come again. Where
-//! hardly two rows share a group, rows go into the shared tables as they are.
+//! tables whenever the table is full and its groups do not come again. Where hardly two rows share a
+//! group, rows go into the shared tables as they are. What a task holds when its input ends is left to
+//! the reduce side: all tasks of that share the work, also if one of the map side has had most rows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -18,7 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::disk::{self, Disk, Way};
 use super::parts::Parts;
-use super::table::{Groups, Rows, Table};
+use super::table::{Groups, Rows, States, Table};
 
 /// Shared tables, about: so many that each is hardly larger than the processor's cache if there are a
 /// million groups.
@@ -47,14 +48,23 @@ pub(super) struct Run {
     /// A table for each part, until it is taken.
     tables: Vec<Part>,
     /// There is too little memory: groups go to disk.
+    /// What tasks that have come to their end have left.
+    left: Mutex<Vec<Arc<Left>>>,
     is_short: AtomicBool,
     disk: Mutex<Option<Disk>>,
 }
 
+/// The last groups of a task of the map side.
+pub(super) struct Left {
+    groups: States,
+    /// Their numbers by parts.
+    numbers: Vec<Vec<u32>>,
+}
+
 /// What the tasks of the reduce side begin with, once those of the map side have ended.
 pub(super) enum Done {
-    /// The shared tables have all groups.
-    InMemory,
+    /// In the shared tables, and in what tasks have left.
+    InMemory(Vec<Arc<Left>>),
     /// All groups are on disk: the parts of each task, until they are taken.
     OnDisk(Vec<Mutex<Vec<disk::Part>>>),
 }
@@ -133,6 +143,7 @@ impl Run {
             at_once,
             parts,
             tables,
+            left: Mutex::default(),
             is_short: AtomicBool::new(false),
             disk: Mutex::new(None),
         })
@@ -201,10 +212,22 @@ impl Run {
         self.pass(task, &mut passed)?;
         let count = match self.is_short() {
             true => self.spill(&mut table)?,
-            false => self.give(task, &mut table)?,
+            false => self.leave(table)?,
         };
         metrics.record_output(count);
         Ok(())
+    }
+
+    /// Leaves the groups of a table to the reduce side.
+    fn leave(&self, table: Table) -> Result<usize> {
+        let count = table.groups.len();
+        if count > 0 {
+            let groups = table.into_states()?;
+            let numbers = self.parts.deal(&groups.hashes(&self.way.ask)?);
+            let left = Arc::new(Left { groups, numbers });
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+        }
+        Ok(count)
     }
 
     /// Writes a table to disk.
@@ -227,12 +250,16 @@ impl Run {
 
     /// Where all groups are, once all tasks of the map side have ended.
     pub(super) fn done(&self) -> Result<Done> {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         if !self.is_short() {
-            return Ok(Done::InMemory);
+            return Ok(Done::InMemory(left));
         }
         self.spill_parts()?;
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(disk) = disk else { return internal_err!("groups are nowhere") };
+        let Some(mut disk) = disk else { return internal_err!("groups are nowhere") };
+        for left in left {
+            disk.write(&left.groups, &self.way)?;
+        }
         Ok(Done::OnDisk(disk.finish_tasks().into_iter().map(Mutex::new).collect()))
     }
 
@@ -298,32 +325,61 @@ impl Run {
 
     /// The groups of a task of the reduce side, one table after the other; few of them as one batch.
     pub(super) fn answers(
-        &self,
+        self: &Arc<Self>,
         done: &Done,
         task: usize,
         schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        if let Done::OnDisk(parts) = done {
-            let mut parts = parts[task].lock().unwrap_or_else(PoisonError::into_inner);
-            let (parts, way) = (std::mem::take(&mut *parts), Arc::clone(&self.way));
-            return Ok(disk::answers(parts, way, Arc::clone(schema)));
-        }
-        let batch_size = self.way.batch_size;
-        let tables = self.tables[self.parts.of_task(task)].iter();
-        let tables = tables.map(take_table).collect::<Result<Vec<_>>>()?;
-        if tables.iter().map(|table| table.groups.len()).sum::<usize>() <= batch_size {
-            let mut batches = Vec::new();
-            for Table { mut groups, .. } in tables {
-                groups.finish_values()?;
-                batches.extend(groups.batches(Arc::clone(schema), batch_size));
+        let (way, batch_size) = (Arc::clone(&self.way), self.way.batch_size);
+        let left = match done {
+            Done::InMemory(left) => left.clone(),
+            Done::OnDisk(parts) => {
+                let mut parts = parts[task].lock().unwrap_or_else(PoisonError::into_inner);
+                return Ok(disk::answers(std::mem::take(&mut *parts), way, Arc::clone(schema)));
             }
-            let batches = batches.into_iter().collect::<Result<Vec<_>>>()?;
-            let batch = concat_batches(schema, &batches)?;
-            return Ok(futures::stream::iter([Ok(batch)]).boxed());
+        };
+        let parts = self.parts.of_task(task);
+        let known =
+            |part: usize| locked(&self.tables[part]).as_ref().map_or(0, |table| table.groups.len());
+        let of_left = |part: usize| left.iter().map(|left| left.numbers[part].len()).sum::<usize>();
+        let count: usize = parts.clone().map(|part| known(part) + of_left(part)).sum();
+        let (run, shared) = (Arc::clone(self), Arc::clone(schema));
+        let values = move |part: usize| {
+            let (table, disk) = run.merged(part, &left)?;
+            match disk {
+                None => table.values(&shared, batch_size),
+                Some(disk) => {
+                    Ok(disk::answers(disk.finish(), Arc::clone(&way), Arc::clone(&shared)))
+                }
+            }
+        };
+        let batches = futures::stream::iter(parts.map(values)).try_flatten();
+        if count > batch_size {
+            return Ok(batches.boxed());
         }
         let shared = Arc::clone(schema);
-        let tables = futures::stream::iter(tables.into_iter().map(Ok));
-        let values = move |table: Table| std::future::ready(table.values(&shared, batch_size));
-        Ok(tables.and_then(values).try_flatten().boxed())
+        let one = async move {
+            let batches: Vec<RecordBatch> = batches.try_collect().await?;
+            Ok(concat_batches(&shared, &batches)?)
+        };
+        Ok(futures::stream::once(one).boxed())
+    }
+
+    /// A shared table with what tasks have left of its part; in parts on disk if it does not fit.
+    fn merged(&self, part: usize, left: &[Arc<Left>]) -> Result<(Table, Option<Disk>)> {
+        let mut table = take_table(&self.tables[part])?;
+        let mut disk: Option<Disk> = None;
+        for left in left {
+            for numbers in left.numbers[part].chunks(self.way.batch_size.max(1)) {
+                table.groups.merge(&left.groups.pick(&UInt32Array::from(numbers.to_vec()))?)?;
+                if !table.book() {
+                    disk.get_or_insert_with(|| Disk::new(1)).put(&mut table, &self.way)?;
+                }
+            }
+        }
+        if let Some(disk) = &mut disk {
+            disk.put(&mut table, &self.way)?;
+        }
+        Ok((table, disk))
     }
 }

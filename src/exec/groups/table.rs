@@ -36,6 +36,14 @@ pub(super) struct Ask {
     has_texts: bool,
 }
 
+/// Groups of a table that has grown to its end, with the states of their aggregates.
+#[derive(Debug)]
+pub(super) struct States {
+    keys: Keys,
+    columns: Vec<ArrayRef>,
+    _held: Held,
+}
+
 /// A batch of rows as an aggregation looks at it.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
@@ -185,6 +193,26 @@ impl Rows {
     }
 }
 
+impl States {
+    /// The hash of each group's key.
+    pub(super) fn hashes(&self, ask: &Ask) -> Result<Vec<u64>> {
+        self.keys.hashes(&ask.exchange)
+    }
+
+    /// Some groups.
+    pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        picked(&self.keys, &self.columns, groups)
+    }
+}
+
+fn picked(keys: &Keys, columns: &[ArrayRef], groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    let mut picked = keys.pick(groups)?;
+    for column in columns {
+        picked.push(take(column, groups, None)?);
+    }
+    Ok(picked)
+}
+
 impl Groups {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
@@ -245,11 +273,7 @@ impl Groups {
 
     /// Some groups of a table that has grown to its end.
     pub(super) fn pick(&self, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.keys.pick(groups)?;
-        for column in &self.finished {
-            columns.push(take(column, groups, None)?);
-        }
-        Ok(columns)
+        picked(&self.keys, &self.finished, groups)
     }
 
     /// All groups of a table that has grown to its end, in batches of at most so many rows.
@@ -318,6 +342,13 @@ impl Table {
     pub(super) fn book(&mut self) -> bool {
         let size = self.groups.size();
         self.held.set(size) || size < SMALL_BYTES
+    }
+
+    /// Ends the growth of the table, with the states of its aggregates.
+    pub(super) fn into_states(self) -> Result<States> {
+        let Table { mut groups, held } = self;
+        groups.finish_states()?;
+        Ok(States { keys: groups.keys, columns: groups.finished, _held: held })
     }
 
     /// The groups with the values of their aggregates; what is booked is held until the last has gone.
