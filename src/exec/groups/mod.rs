@@ -49,7 +49,7 @@ use super::ORDERLESS;
 use disk::{Disk, Way};
 use keys::Keys;
 use parts::Exchange;
-use run::{Done, Run};
+use run::{Done, Pace, Run};
 use table::{Ask, Table};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -302,7 +302,9 @@ impl GroupsExec {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let mut table = Table::new(&way.ask, &way.memory)?;
         let mut disk: Option<Disk> = None;
+        let mut pace = Pace::new();
         while let Some(batch) = input.try_next().await? {
+            pace.rest().await;
             let _timer = metrics.elapsed_compute().timer();
             table.groups.update(&way.ask.look_at(&batch)?)?;
             if !table.book() {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::concat_batches;
@@ -38,6 +39,25 @@ const ROWS_PER_GROUP_MIN: f64 = 1.5;
 const ROWS_PASSED: usize = 1 << 20;
 /// So many rows without texts are shared out at once: each table gets some thousand of them.
 const ROWS_AT_ONCE: usize = 1 << 17;
+
+/// After so long a task lets others have the thread, and can be stopped.
+const POLLED_MAX: Duration = Duration::from_millis(10);
+
+/// Keeps a task from holding its thread for long.
+pub(super) struct Pace(Instant);
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Pace(Instant::now())
+    }
+
+    pub(super) async fn rest(&mut self) {
+        if self.0.elapsed() > POLLED_MAX {
+            tokio::task::yield_now().await;
+            self.0 = Instant::now();
+        }
+    }
+}
 
 /// What all tasks share.
 pub(super) struct Run {
@@ -170,11 +190,13 @@ impl Run {
         let mut trial = Trial::new();
         let mut to_pass = 0;
         let mut passed = Vec::new();
+        let mut pace = Pace::new();
         while let Some(batch) = input.try_next().await? {
+            pace.rest().await;
             let _timer = metrics.elapsed_compute().timer();
             let rows = self.way.ask.look_at(&batch)?;
             if self.is_short() {
-                self.pass(task, &mut passed)?;
+                self.pass(task, &mut passed, &mut pace).await?;
                 table.groups.update(&rows)?;
                 if !table.book() {
                     metrics.record_output(self.spill(&mut table)?);
@@ -187,7 +209,7 @@ impl Run {
                 passed.push(rows);
                 let held: usize = passed.iter().map(Rows::len).sum();
                 if to_pass == 0 || held >= self.at_once {
-                    self.pass(task, &mut passed)?;
+                    self.pass(task, &mut passed, &mut pace).await?;
                 }
             } else {
                 table.groups.update(&rows)?;
@@ -196,7 +218,7 @@ impl Run {
                 if table.groups.len() >= trial.due {
                     let verdict = trial.verdict(table.groups.len());
                     if verdict != Verdict::Grow {
-                        metrics.record_output(self.give(task, &mut table)?);
+                        metrics.record_output(self.give(task, &mut table, &mut pace).await?);
                     }
                     if verdict == Verdict::Pass {
                         to_pass = ROWS_PASSED;
@@ -209,7 +231,7 @@ impl Run {
             }
         }
         let _timer = metrics.elapsed_compute().timer();
-        self.pass(task, &mut passed)?;
+        self.pass(task, &mut passed, &mut pace).await?;
         let count = match self.is_short() {
             true => self.spill(&mut table)?,
             false => self.leave(table)?,
@@ -264,34 +286,37 @@ impl Run {
     }
 
     /// Empties a task's own table into the shared ones.
-    fn give(&self, task: usize, table: &mut Table) -> Result<usize> {
+    async fn give(&self, task: usize, table: &mut Table, pace: &mut Pace) -> Result<usize> {
         let groups = &mut table.groups;
         groups.finish_states()?;
         let count = groups.len();
-        self.each_part(task, &groups.hashes(&self.way.ask)?, |part, numbers| {
-            part.merge(&groups.pick(numbers)?)
-        })?;
+        let hashes = groups.hashes(&self.way.ask)?;
+        let own = &mut *groups;
+        let merge = move |part: &mut Groups, numbers: &UInt32Array| part.merge(&own.pick(numbers)?);
+        self.each_part(task, &hashes, pace, merge).await?;
         groups.clear();
         self.note(table.book());
         Ok(count)
     }
 
     /// Adds rows to the shared tables.
-    fn pass(&self, task: usize, rows: &mut Vec<Rows>) -> Result<()> {
+    async fn pass(&self, task: usize, rows: &mut Vec<Rows>, pace: &mut Pace) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let rows = &Rows::concat(&std::mem::take(rows))?;
-        self.each_part(task, &self.way.ask.hashes(rows)?, |groups, numbers| {
+        let update = |groups: &mut Groups, numbers: &UInt32Array| {
             groups.update(&rows.pick(&self.way.ask, numbers)?)
-        })
+        };
+        self.each_part(task, &self.way.ask.hashes(rows)?, pace, update).await
     }
 
     /// Calls `add` with each shared table and the numbers of the hashes that belong to it.
-    fn each_part(
+    async fn each_part(
         &self,
         task: usize,
         hashes: &[u64],
+        pace: &mut Pace,
         add: impl Fn(&mut Groups, &UInt32Array) -> Result<()>,
     ) -> Result<()> {
         let part_count = self.parts.count();
@@ -303,6 +328,7 @@ impl Run {
         while !to_do.is_empty() {
             let count = to_do.len();
             for part in std::mem::take(&mut to_do) {
+                pace.rest().await;
                 let table =
                     if waits { Some(locked(&self.tables[part])) } else { free(&self.tables[part]) };
                 let Some(mut table) = table else {
