@@ -11,6 +11,7 @@ const BITS_MAX: u32 = 16;
 const COLUMNS_MAX: usize = 8;
 /// A key that has not been seen.
 const NONE: u16 = 0;
+
 /// Where a column stands in the words of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bits {
@@ -27,8 +28,6 @@ struct Axis {
     bits: u32,
     at: u32,
 }
-
-pub(super) type Positions = [u32; STRIDE];
 
 /// Groups by position.
 #[derive(Debug, Default)]
@@ -104,16 +103,10 @@ impl Direct {
         self.axes.iter().fold(0, |position, axis| position | axis.of(key)).min(self.outside())
     }
 
-    /// The groups of keys; false if some have none.
+    /// The groups of at most [`STRIDE`] keys; false if some have none.
     #[inline]
-    pub(super) fn look_up<const N: usize>(
-        &self,
-        keys: &[[u64; N]],
-        positions: &mut Positions,
-        groups: &mut [usize],
-    ) -> bool {
-        let positions = &mut positions[..keys.len()];
-        positions.fill(0);
+    pub(super) fn look_up<const N: usize>(&self, keys: &[[u64; N]], groups: &mut [usize]) -> bool {
+        let mut positions = [0; STRIDE];
         for axis in &self.axes {
             for (position, key) in positions.iter_mut().zip(keys) {
                 *position |= axis.of(key);
@@ -122,7 +115,7 @@ impl Direct {
         let outside = self.outside();
         let mut is_complete = true;
         for (group, position) in groups.iter_mut().zip(positions) {
-            let entry = self.groups[(*position).min(outside) as usize];
+            let entry = self.groups[position.min(outside) as usize];
             is_complete &= entry != NONE;
             // None becomes usize::MAX.
             *group = usize::from(entry).wrapping_sub(1);

@@ -49,6 +49,11 @@ impl Disk {
         Disk::of_level(0, task_count)
     }
 
+    /// For parts of a part.
+    pub(super) fn within() -> Self {
+        Disk::of_level(1, 1)
+    }
+
     fn of_level(level: u32, task_count: usize) -> Self {
         let parts = Parts { task_count, per_task: PARTS_MIN.div_ceil(task_count), level };
         Disk { parts, files: vec![Vec::new(); parts.count()] }

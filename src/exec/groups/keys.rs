@@ -312,6 +312,18 @@ fn each_value(column: &ArrayRef, word: usize, mut take: impl FnMut(usize, u64)) 
     Ok(())
 }
 
+/// Keys, their NULLs if there are any, and places for their groups, [`STRIDE`] rows at a time.
+fn strides<'a, const N: usize>(
+    keys: &'a [[u64; N]],
+    nulls: &'a [u64],
+    groups: &'a mut [usize],
+) -> impl Iterator<Item = (&'a [[u64; N]], &'a [u64], &'a mut [usize])> {
+    let rows = keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE)).enumerate();
+    rows.map(move |(stride, (keys, groups))| {
+        (keys, nulls.get(stride * STRIDE..).unwrap_or(&[]), groups)
+    })
+}
+
 /// A hash table of keys of N words.
 #[derive(Debug, Default)]
 struct Packed<const N: usize> {
@@ -413,12 +425,9 @@ impl<const N: usize> Packed<N> {
         row_nulls: &[u64],
         groups: &mut [usize],
     ) -> Result<()> {
-        let mut positions = [0; STRIDE];
         let mut outside = 0;
-        let strides = row_keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE));
-        for (stride, (keys, groups)) in strides.enumerate() {
-            let nulls = row_nulls.get(stride * STRIDE..).unwrap_or(&[]);
-            let is_complete = self.direct.look_up(keys, &mut positions, groups);
+        for (keys, nulls, groups) in strides(row_keys, row_nulls, groups) {
+            let is_complete = self.direct.look_up(keys, groups);
             if is_complete && nulls.is_empty() {
                 continue;
             }
@@ -447,9 +456,7 @@ impl<const N: usize> Packed<N> {
     ) -> Result<()> {
         let mut candidates = [0; STRIDE];
         let mut hashes = [0; STRIDE];
-        let strides = row_keys.chunks(STRIDE).zip(groups.chunks_mut(STRIDE));
-        for (stride, (keys, groups)) in strides.enumerate() {
-            let nulls = row_nulls.get(stride * STRIDE..).unwrap_or(&[]);
+        for (keys, nulls, groups) in strides(row_keys, row_nulls, groups) {
             for (hash, key) in hashes.iter_mut().zip(keys) {
                 *hash = hash_of(key, 0);
             }

@@ -67,9 +67,9 @@ pub(super) struct Run {
     parts: Parts,
     /// A table for each part, until it is taken.
     tables: Vec<Part>,
-    /// There is too little memory: groups go to disk.
     /// What tasks that have come to their end have left.
     left: Mutex<Vec<Arc<Left>>>,
+    /// There is too little memory: groups go to disk.
     is_short: AtomicBool,
     disk: Mutex<Option<Disk>>,
 }
@@ -255,13 +255,24 @@ impl Run {
     /// Writes a table to disk.
     fn spill(&self, table: &mut Table) -> Result<usize> {
         let count = table.groups.len();
-        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        disk.get_or_insert_with(|| Disk::new(self.parts.task_count)).put(table, &self.way)?;
+        self.on_disk(|disk| disk.put(table, &self.way))?;
         Ok(count)
     }
 
-    /// Writes to disk what is in the shared tables; tasks that have not noticed yet may add to them.
+    fn on_disk(&self, write: impl FnOnce(&mut Disk) -> Result<()>) -> Result<()> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        write(disk.get_or_insert_with(|| Disk::new(self.parts.task_count)))
+    }
+
+    fn take_left(&self) -> Vec<Arc<Left>> {
+        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes to disk what tasks share and have left; those that have not noticed yet may add to it.
     fn spill_parts(&self) -> Result<()> {
+        for left in self.take_left() {
+            self.on_disk(|disk| disk.write(&left.groups, &self.way))?;
+        }
         for part in &self.tables {
             if let Some(table) = locked(part).as_mut() {
                 self.spill(table)?;
@@ -272,16 +283,12 @@ impl Run {
 
     /// Where all groups are, once all tasks of the map side have ended.
     pub(super) fn done(&self) -> Result<Done> {
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         if !self.is_short() {
-            return Ok(Done::InMemory(left));
+            return Ok(Done::InMemory(self.take_left()));
         }
         self.spill_parts()?;
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut disk) = disk else { return internal_err!("groups are nowhere") };
-        for left in left {
-            disk.write(&left.groups, &self.way)?;
-        }
+        let Some(disk) = disk else { return internal_err!("groups are nowhere") };
         Ok(Done::OnDisk(disk.finish_tasks().into_iter().map(Mutex::new).collect()))
     }
 
@@ -399,7 +406,7 @@ impl Run {
             for numbers in left.numbers[part].chunks(self.way.batch_size.max(1)) {
                 table.groups.merge(&left.groups.pick(&UInt32Array::from(numbers.to_vec()))?)?;
                 if !table.book() {
-                    disk.get_or_insert_with(|| Disk::new(1)).put(&mut table, &self.way)?;
+                    disk.get_or_insert_with(Disk::within).put(&mut table, &self.way)?;
                 }
             }
         }
