@@ -208,13 +208,14 @@ fn with_nan_in_bounds(
             None => column.build(),
         }
     };
-    let groups = metadata.row_groups().iter().map(|group| {
-        let columns = group.columns().iter().cloned().map(unbounded).collect::<Result<_, _>>()?;
-        group.clone().into_builder().set_column_metadata(columns).build()
+    let mut bounded = metadata.as_ref().clone().into_builder();
+    let groups = bounded.take_row_groups().into_iter().map(|group| {
+        let mut group = group.into_builder();
+        let columns = group.take_columns().into_iter().map(unbounded);
+        group.set_column_metadata(columns.collect::<Result<_, _>>()?).build()
     });
     let groups = groups.collect::<Result<_, _>>()?;
-    let bounded = metadata.as_ref().clone().into_builder().set_row_groups(groups).build();
-    Ok(Arc::new(bounded))
+    Ok(Arc::new(bounded.set_row_groups(groups).build()))
 }
 
 /// Column chunks must lie within the file: what follows trusts their offsets.
