@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, visit_expressions_mut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator, Value, visit_expressions_mut};
 
 use crate::error::{Error, Result};
+use crate::plan::sugar::double;
 
 /// The value of one parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,20 +49,13 @@ impl Param {
 
     fn to_expr(&self) -> Expr {
         let number = |text: String| Expr::Value(Value::Number(text, false).into());
-        let text = |text: String| Expr::Value(Value::SingleQuotedString(text).into());
         match self {
             Param::Null => Expr::Value(Value::Null.into()),
             Param::Boolean(flag) => Expr::Value(Value::Boolean(*flag).into()),
-            Param::Text(value) => text(value.clone()),
+            Param::Text(text) => Expr::Value(Value::SingleQuotedString(text.clone()).into()),
             Param::Integer(value) => signed(&value.to_string(), number),
             Param::Number(text) => signed(text, number),
-            Param::Double(value) => Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(text(value.to_string())),
-                data_type: DataType::Double(ExactNumberInfo::None),
-                array: false,
-                format: None,
-            },
+            Param::Double(value) => double(&value.to_string()),
         }
     }
 }

@@ -60,7 +60,7 @@ fn is_named(token: &Token, name: &str) -> bool {
         Token::Word(word) => {
             word.value.eq_ignore_ascii_case(name) || word.value.eq_ignore_ascii_case(last)
         }
-        Token::SingleQuotedString(text) => text == name,
+        Token::SingleQuotedString(text) | Token::Number(text, _) => text == name,
         _ => false,
     }
 }

@@ -27,12 +27,13 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Cte, DataType as SqlType, ExcludeSelectItem, Expr,
-    FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint,
-    JoinOperator, LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, RenameSelectItem,
-    Select, SelectFlavor, SelectItem, SetExpr, SetQuantifier, Statement, Subscript, TableAlias,
-    TableFactor, TableSampleKind, TableSampleUnit, Value, Visit, VisitMut, Visitor, VisitorMut,
-    WildcardAdditionalOptions, With, visit_expressions, visit_relations,
+    AccessExpr, BinaryOperator, CastKind, Cte, DataType as SqlType, ExactNumberInfo,
+    ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderByExpr, OrderByKind, Query,
+    RenameSelectItem, Select, SelectFlavor, SelectItem, SetExpr, SetQuantifier, Statement,
+    Subscript, TableAlias, TableFactor, TableSampleKind, TableSampleUnit, Value, Values, Visit,
+    VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
+    visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
@@ -125,9 +126,19 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.around.pop();
-        named_apart(&mut query.body, true);
-        doubles_of_values(&mut query.body);
-        casts::told_apart(query);
+        // Behind a set operation, ORDER BY names columns of its result.
+        let is_select = matches!(query.body.as_ref(), SetExpr::Select(_));
+        let mut order_by = query.order_by.as_mut().filter(|_| is_select);
+        each_side(&mut query.body, true, &mut |side, names| match side {
+            SetExpr::Select(select) => {
+                if !names {
+                    named_apart(select);
+                }
+                casts::told_apart(select, order_by.take());
+            }
+            SetExpr::Values(values) => doubles_of_values(values),
+            _ => {}
+        });
         if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
             return ControlFlow::Break(error);
         }
@@ -173,68 +184,59 @@ impl VisitorMut for Rewriter<'_> {
         {
             // With an exponent it is an approximate number (SQL:2016, 5.3).
             if text.parse().is_ok_and(f64::is_infinite) {
-                let error = Error::sql(format!("{text} is beyond the largest DOUBLE, 1.8e308"));
-                return ControlFlow::Break(error);
+                let error = Error::sql(format!("`{text}` is beyond the largest DOUBLE, 1.8e308"));
+                return ControlFlow::Break(error.hint("'inf'::DOUBLE is infinity"));
             }
-            if let Some(double) = double(text) {
-                *expr = double;
-            }
+            *expr = double(text);
         }
         expression(expr);
         ControlFlow::Continue(())
     }
 }
 
-/// Names expressions beside columns in what is united with other rows. The names of the first side are
-/// those of the result, and DataFusion would give them to expressions also where a column has that name.
-fn named_apart(body: &mut SetExpr, is_first: bool) {
+/// Calls `act` with each side of set operations, and whether the names of the result are its own.
+fn each_side(body: &mut SetExpr, names: bool, act: &mut impl FnMut(&mut SetExpr, bool)) {
     match body {
         SetExpr::SetOperation { left, right, set_quantifier, .. } => {
             let is_by_name = matches!(
                 set_quantifier,
                 SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
             );
-            named_apart(left, is_first);
-            named_apart(right, is_first && is_by_name);
+            each_side(left, names, act);
+            each_side(right, names && is_by_name, act);
         }
-        SetExpr::Select(select) if !is_first => {
-            let is_column = |item: &SelectItem| {
-                let SelectItem::UnnamedExpr(expr) = item else { return true };
-                matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-            };
-            if !select.projection.iter().any(is_column) {
-                return;
-            }
-            for (idx, item) in select.projection.iter_mut().enumerate() {
-                if let (SelectItem::UnnamedExpr(expr), false) = (&*item, is_column(item)) {
-                    let alias = Ident::new(format!("{OF_UNION}{}", idx + 1));
-                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-                }
-            }
+        side => act(side, names),
+    }
+}
+
+/// Names expressions beside columns in what is united with other rows. The names of the first side are
+/// those of the result, and DataFusion would give them to expressions also where a column has that name.
+fn named_apart(select: &mut Select) {
+    let is_column = |item: &SelectItem| {
+        let SelectItem::UnnamedExpr(expr) = item else { return true };
+        matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+    };
+    if !select.projection.iter().any(is_column) {
+        return;
+    }
+    for (idx, item) in select.projection.iter_mut().enumerate() {
+        if let (SelectItem::UnnamedExpr(expr), false) = (&*item, is_column(item)) {
+            let alias = Ident::new(format!("{OF_UNION}{}", idx + 1));
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
-        _ => {}
     }
 }
 
 /// Decimal literals among the doubles of a column of VALUES are doubles as well: DataFusion makes all of
 /// them a DECIMAL(30, 15), which holds no 1e-20 and no 1e30.
-fn doubles_of_values(body: &mut SetExpr) {
-    match body {
-        SetExpr::SetOperation { left, right, .. } => {
-            doubles_of_values(left);
-            doubles_of_values(right);
+fn doubles_of_values(values: &mut Values) {
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    for column in 0..width {
+        let mut cells: Vec<&mut Expr> =
+            values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
+        if cells.iter().any(|cell| is_double(cell)) {
+            cells.iter_mut().for_each(|cell| make_double(cell));
         }
-        SetExpr::Values(values) => {
-            let width = values.rows.first().map_or(0, |row| row.content.len());
-            for column in 0..width {
-                let mut cells: Vec<&mut Expr> =
-                    values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
-                if cells.iter().any(|cell| is_double(cell)) {
-                    cells.iter_mut().for_each(|cell| make_double(cell));
-                }
-            }
-        }
-        _ => {}
     }
 }
 
@@ -261,10 +263,8 @@ fn make_double(expr: &mut Expr) {
     match expr {
         Expr::Nested(expr) | Expr::UnaryOp { expr, .. } => make_double(expr),
         Expr::Value(value) => {
-            if let Value::Number(text, _) = &value.value
-                && let Some(new) = double(text)
-            {
-                *expr = new;
+            if let Value::Number(text, _) = &value.value {
+                *expr = double(text);
             }
         }
         _ => {}
@@ -272,8 +272,14 @@ fn make_double(expr: &mut Expr) {
 }
 
 /// A number as a double.
-fn double(text: &str) -> Option<Expr> {
-    parsed(&format!("CAST({} AS DOUBLE)", show_literal(text))).ok()
+pub fn double(text: &str) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::Value(Value::SingleQuotedString(text.to_string()).into())),
+        data_type: SqlType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
+    }
 }
 
 impl<'a> Rewriter<'a> {

@@ -10,40 +10,34 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, OrderBy,
-    OrderByKind, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut, visit_expressions,
+    OrderByKind, Select, SelectItem, VisitMut, VisitorMut, visit_expressions,
     visit_expressions_mut,
 };
 
 use super::parsed;
 use crate::units::show_literal;
 
-/// Tells apart what a query calls and groups by.
-pub(super) fn told_apart(query: &mut Query) {
-    match query.body.as_mut() {
-        SetExpr::Select(select) => within(select, query.order_by.as_mut()),
-        body => sides(body),
-    }
-}
-
-fn sides(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => within(select, None),
-        SetExpr::SetOperation { left, right, .. } => {
-            sides(left);
-            sides(right);
-        }
-        _ => {}
-    }
-}
-
-fn within(select: &mut Select, order_by: Option<&mut OrderBy>) {
-    let mut found = Found::default();
-    let _ = visit_expressions(select, |expr| found.call(expr));
-    if let Some(order_by) = &order_by {
-        let _ = visit_expressions(*order_by, |expr| found.call(expr));
-    }
-    if !found.has_cast {
+/// Tells apart what a SELECT and its ORDER BY call and group by.
+pub(super) fn told_apart(select: &mut Select, order_by: Option<&mut OrderBy>) {
+    let is_cast = |expr: &Expr| match expr {
+        Expr::Cast { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let has_cast = visit_expressions(select, is_cast).is_break()
+        || order_by.as_ref().is_some_and(|keys| visit_expressions(*keys, is_cast).is_break());
+    if !has_cast {
         return;
+    }
+    let mut found = Found::default();
+    let mut call = |expr: &Expr| {
+        if matches!(expr, Expr::Function(_)) {
+            found.add(expr);
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let _ = visit_expressions(select, &mut call);
+    if let Some(order_by) = &order_by {
+        let _ = visit_expressions(*order_by, &mut call);
     }
     let is_grouped =
         !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
@@ -82,18 +76,9 @@ fn keys(select: &Select, order_by: Option<&OrderBy>) -> Vec<Expr> {
 #[derive(Default)]
 struct Found {
     by_name: HashMap<String, BTreeSet<String>>,
-    has_cast: bool,
 }
 
 impl Found {
-    fn call(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.has_cast |= matches!(expr, Expr::Cast { .. });
-        if matches!(expr, Expr::Function(_)) {
-            self.add(expr);
-        }
-        ControlFlow::Continue(())
-    }
-
     fn add(&mut self, expr: &Expr) {
         self.by_name.entry(name(expr)).or_default().insert(text(expr));
     }
