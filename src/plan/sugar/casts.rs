@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, OrderBy,
+    CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, OrderBy,
     OrderByKind, Select, SelectItem, VisitMut, VisitorMut, visit_expressions,
     visit_expressions_mut,
 };
@@ -50,7 +50,17 @@ pub(super) fn told_apart(select: &mut Select, order_by: Option<&mut OrderBy>) {
     let casts = keys.iter().filter(|key| matches!(key, Expr::Cast { .. }));
     let casts = casts.filter(|key| alike.contains(&name(key))).map(text).collect();
     let mut apart = Apart { alike, casts, marks: Vec::new() };
+    let written: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
     let _ = VisitMut::visit(select, &mut apart);
+    for (item, written) in select.projection.iter_mut().zip(written) {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && expr.to_string() != written
+        {
+            // Columns are still called as they were written.
+            let alias = Ident::with_quote('"', written);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
     if let Some(order_by) = order_by {
         let _ = VisitMut::visit(order_by, &mut apart);
     }
