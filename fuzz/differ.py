@@ -1,16 +1,19 @@
 """Asks swath, DuckDB and SQLite the same generated questions, and swath the same question in two ways.
 
-    python3 fuzz/differ.py --swath PROGRAM [--count 10000] [--seed 1]      (needs the package duckdb)
+    python3 fuzz/differ.py --swath PROGRAM [--count 10000] [--seed 1] [--nan]      (needs the package duckdb)
 
 Rows are compared as multisets, numbers to nine digits. Of three answers two must agree, and swath must
-be one of them; an error is no answer, and is counted where others have one. After Rigger and Su:
+be one of them; an error is no answer, and is counted where others have one. With --nan, columns of
+doubles hold NaN of both signs and infinities, which SQLite does not know. After Rigger and Su:
 by TLP (ternary logic partitioning, OOPSLA 2020) the rows of a query are those where a predicate holds,
 does not hold, and is NULL; by NoREC (ESEC/FSE 2020) as many rows pass a filter as a sum over it says.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import json
+import math
 import pathlib
 import random
 import sqlite3
@@ -41,12 +44,17 @@ FILES_PER_TABLE = 3
 TYPES = {"int": "BIGINT", "text": "VARCHAR", "real": "DOUBLE"}
 
 
-def make_rows(rng):
+# So many questions are one script; one that fails ends it, and the rest is asked again.
+ASKED_AT_ONCE = 100
+
+
+def make_rows(rng, has_nan):
+    odd = [math.nan, -math.nan, math.inf, -math.inf, -0.0] if has_nan else []
     texts = ["a", "b", "ab", "Abc", "", "x y", "%", "a_b", "é", None]
     values = {
         "int": lambda: rng.choice([None, 0, 1, 2, 3, -1, -7, 10, 99]),
         "text": lambda: rng.choice(texts),
-        "real": lambda: rng.choice([None, 0.0, 0.5, -1.25, 3.0, 1e3, 0.1]),
+        "real": lambda: rng.choice([None, 0.0, 0.5, -1.25, 3.0, 1e3, 0.1] + odd),
     }
     sizes = {"t": 40, "u": 15, "v": 7}
     return {
@@ -231,6 +239,8 @@ class Generator:
 def normal(value):
     if isinstance(value, bool):
         return int(value)
+    if value in ("NaN", "Infinity", "-Infinity") or isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(float(value)) else str(float(value))
     if isinstance(value, float):
         return f"{value:.9g}" if value != int(value) or abs(value) > 1e15 else f"{int(value)}"
     if isinstance(value, int):
@@ -271,15 +281,36 @@ class Engines:
             views.append(f"CREATE VIEW {table} AS SELECT * FROM '{path}';\n")
         self.views = "".join(views)
 
-    def swath(self, sql):
-        way = WAYS[zlib.crc32(sql.encode()) % len(WAYS)]
-        command = [self.program, "--quiet", "--no-cache", "--format", "json", *way, "-c", self.views, "-c", sql]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode:
-            return None, done.stderr.strip()
+    def swath(self, questions):
+        """The answer to each question, and what was said if there is none."""
+        answers = {}
+        by_way = [[] for _ in WAYS]
+        for sql in dict.fromkeys(questions):
+            by_way[zlib.crc32(sql.encode()) % len(WAYS)].append(sql)
+        for way, asked in zip(WAYS, by_way):
+            while asked:
+                done = self.run(way, asked[:ASKED_AT_ONCE])
+                answers.update(zip(asked, done))
+                asked = asked[len(done) :]
+        return [answers[sql] for sql in questions]
+
+    def run(self, way, questions):
+        """Answers up to and with the first error."""
+        script = "".join(f"{sql};\n" for sql in questions)
+        command = [self.program, "--quiet", "--no-cache", "--format", "json", *way, "-c", self.views, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         # Objects may repeat a name: pairs keep them all.
-        rows = json.loads(done.stdout or "[]", object_pairs_hook=lambda pairs: [value for _, value in pairs])
-        return multiset(rows), ""
+        decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: [value for _, value in pairs])
+        answers, text = [], done.stdout.lstrip()
+        while text:
+            rows, end = decoder.raw_decode(text)
+            answers.append((multiset(rows), ""))
+            text = text[end:].lstrip()
+        if done.returncode:
+            answers.append((None, done.stderr.strip()))
+        elif len(answers) < len(questions):
+            sys.exit(f"{len(questions)} questions, {len(answers)} answers: {questions[len(answers)]}")
+        return answers
 
     def other(self, engine, sql):
         try:
@@ -288,9 +319,9 @@ class Engines:
             return None, str(error)
 
 
-def differ(engines, sql):
+def differ(engines, sql, answers):
     """What is wrong with swath's answer, if anything."""
-    ours, said = engines.swath(sql)
+    [(ours, said)] = answers
     duck, duck_said = engines.other(engines.duck.cursor(), sql)
     lite, _ = engines.other(engines.lite, sql)
     if ours is None:
@@ -314,24 +345,31 @@ def show(rows):
     return str(sorted(rows.items(), key=str)[:6])
 
 
-def against_itself(engines, rng):
+def forms(rng):
+    """Four statements: a query, its three parts, and a count in two ways."""
     generator = Generator(rng)
     text, scope = generator.source()
     predicate = generator.condition(scope, 2)
     items = generator.value("int", scope, 1) + ", " + generator.value("text", scope, 1)
     parts = [f"SELECT {items} FROM {text} WHERE {form}" for form in (predicate, f"NOT {predicate}", f"{predicate} IS NULL")]
-    whole, said = engines.swath(f"SELECT {items} FROM {text}")
-    partitioned, said_too = engines.swath(" UNION ALL ".join(parts))
+    return [
+        f"SELECT {items} FROM {text}",
+        " UNION ALL ".join(parts),
+        f"SELECT count(*) FROM {text} WHERE {predicate}",
+        f"SELECT coalesce(sum(CASE WHEN {predicate} THEN 1 ELSE 0 END), 0) FROM {text}",
+    ]
+
+
+def against_itself(asked, answers):
+    (whole, said), (partitioned, said_too), (counted, _), (summed, _) = answers
     if whole is None or partitioned is None:
         return f"fails: {first_line(said or said_too)}"
     if whole != partitioned:
-        return f"TLP: {show(whole)} against {show(partitioned)}\n{parts[0]}"
-    counted, _ = engines.swath(f"SELECT count(*) FROM {text} WHERE {predicate}")
-    summed, _ = engines.swath(f"SELECT coalesce(sum(CASE WHEN {predicate} THEN 1 ELSE 0 END), 0) FROM {text}")
+        return f"TLP: {show(whole)} against {show(partitioned)}\n{asked[1]}"
     if counted is None or summed is None:
         return "fails: in NoREC"
     if counted != summed:
-        return f"NoREC: {counted} against {summed}\n{parts[0]}"
+        return f"NoREC: {counted} against {summed}\n{asked[2]}"
     return None
 
 
@@ -340,21 +378,32 @@ def main():
     parser.add_argument("--swath", default="target/release/swath")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nan", action="store_true")
     asked = parser.parse_args()
     found = collections.Counter()
     tally, refused = collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
-        engines = Engines(str(pathlib.Path(asked.swath).resolve()), folder, make_rows(random.Random(asked.seed)))
+        rows = make_rows(random.Random(asked.seed), asked.nan)
+        engines = Engines(str(pathlib.Path(asked.swath).resolve()), folder, rows)
 
-        def ask(index):
+        def questions(index):
             rng = random.Random(asked.seed * 1_000_003 + index)
-            if index % 4 == 3:
-                return "", against_itself(engines, rng)
-            sql = Generator(rng).query()
-            return sql, differ(engines, sql)
+            return forms(rng) if index % 4 == 3 else [Generator(rng).query()]
 
-        for index in range(asked.count):
-            sql, wrong = ask(index)
+        def answered(start):
+            """Some indices, each with its statements and their answers."""
+            indices = range(start, min(start + ASKED_AT_ONCE, asked.count))
+            texts = [questions(index) for index in indices]
+            answers = iter(engines.swath([sql for asked in texts for sql in asked]))
+            return [(index, text, [next(answers) for _ in text]) for index, text in zip(indices, texts)]
+
+        starts = range(0, asked.count, ASKED_AT_ONCE)
+        pool = concurrent.futures.ThreadPoolExecutor(max_workers=2)
+        for index, texts, answers in (one for some in pool.map(answered, starts) for one in some):
+            if index % 4 == 3:
+                sql, wrong = "", against_itself(texts, answers)
+            else:
+                sql, wrong = texts[0], differ(engines, texts[0], answers)
             tally["self" if index % 4 == 3 else "peers"] += 1
             if not wrong:
                 continue

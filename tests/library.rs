@@ -1,8 +1,11 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use swath::{Engine, ErrorKind, Handle, NoteKind, Param, Params, params};
+
+use crate::slt::rows;
 
 #[test]
 fn an_answer_prints_as_a_table_and_carries_its_notes() {
@@ -197,4 +200,59 @@ fn planning_is_bounded_and_can_be_interrupted() {
         let error = session.query_stream(&many_joins(400), &params, &handle).expect_err("stopped");
         assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
     });
+}
+
+/// 400 days of one file each, in which only the file of one day, far from any sample, differs.
+fn many_days(folder: &Path) -> String {
+    for day in 0..400 {
+        let folder = folder.join(format!("day={day:03}"));
+        std::fs::create_dir_all(&folder).expect("made");
+        let text = match day {
+            203 => "id,value,extra\n1,none,x\n",
+            _ => "id,value\n1,2\n2,3\n",
+        };
+        std::fs::write(folder.join("part.csv"), text).expect("written");
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn files_that_their_paths_rule_out_are_not_looked_at() {
+    let dir = tempfile::tempdir().expect("dir");
+    let days = many_days(dir.path());
+    let engine = Engine::builder().threads(2).build().expect("opens");
+    let shown = |sql: &str| {
+        let answer = engine.query(&sql.replace("DAYS", &days)).expect("runs");
+        let notes: Vec<String> = answer.notes().iter().map(ToString::to_string).collect();
+        (rows(&answer), notes.join("; "))
+    };
+    let sampled = "columns and types are those of";
+    let narrow = "SELECT sum(value) AS s, count(*) AS n FROM 'DAYS' WHERE day BETWEEN 100 AND 109";
+    let before = shown(narrow);
+    assert_eq!(before.0, [["50", "20"]]);
+    assert!(before.1.contains(sampled) && !before.1.contains("`value`"), "{}", before.1);
+    // What is read is looked at, wherever it lies, and a function of the path's column prunes too.
+    for filter in ["day = 203", "day IN (203)", "day % 400 = 203", "filename LIKE '%day=203%'"] {
+        let (cells, notes) = shown(&format!("SELECT * EXCLUDE (day) FROM 'DAYS' WHERE {filter}"));
+        assert_eq!(cells, [["1", "none", "x"]], "{filter}");
+        assert!(notes.contains(sampled), "{notes}");
+    }
+    // What a sample does not know is looked for in all files; so is what the path says nothing of.
+    let (cells, notes) = shown("SELECT value, extra FROM 'DAYS' WHERE day = 203");
+    assert_eq!((cells, notes.contains(sampled)), (vec![vec!["none".into(), "x".into()]], false));
+    let (cells, _) = shown("SELECT count(extra) AS n FROM 'DAYS' WHERE day < 100");
+    assert_eq!(cells, [["0"]]);
+    let (cells, notes) = shown("SELECT max(value) AS v FROM 'DAYS' WHERE id = 1");
+    assert_eq!(cells, [["none"]]);
+    assert!(notes.contains("`extra` missing in 399 of 400 files"), "{notes}");
+    // Two scans of one location want different files; an aggregate over paths wants all.
+    let both = "SELECT a.value, b.value AS other FROM 'DAYS' AS a JOIN 'DAYS' AS b ON a.id = b.id
+                WHERE a.day = 203 AND b.day = 207";
+    assert_eq!(shown(both).0, [["none", "2"]]);
+    assert_eq!(shown("SELECT max(day) AS d FROM 'DAYS'").0, [["399"]]);
+    // What is known by now changes no answer.
+    assert_eq!(shown(narrow), before);
+    let error = engine.query(&format!("SELECT nope FROM '{days}' WHERE day = 1"));
+    let error = error.expect_err("no such column").to_string();
+    assert!(error.contains("nope") && error.contains("extra"), "{error}");
 }

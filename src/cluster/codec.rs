@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scan;
 use crate::exec::group_top::GroupTopExec;
-use crate::plan::functions::arithmetic;
+use crate::plan::functions;
 
 /// What the bytes of a node begin with.
 const SCAN: u8 = b's';
@@ -122,7 +122,7 @@ impl PhysicalExtensionCodec for Codec {
     }
 
     fn try_decode_udf(&self, name: &str, _bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
-        match arithmetic::by_name(name) {
+        match functions::of_rules(name) {
             Some(function) => Ok(Arc::new(function)),
             None => not_impl_err!("there is no function {name} on the cluster"),
         }

@@ -24,7 +24,7 @@ pub(super) fn registry() -> Arc<BallistaFunctionRegistry> {
 
 /// Whether a function is one of them, and not another one of that name.
 pub(super) fn has(function: &ScalarUDF) -> bool {
-    functions::arithmetic::by_name(function.name()).is_some()
+    functions::of_rules(function.name()).is_some()
         || KNOWN.scalar_functions.get(function.name()).is_some_and(|known| **known == *function)
 }
 

@@ -115,10 +115,12 @@ impl<'a> Layouts<'a> {
         let mut is_new = false;
         let mut now = Vec::new();
         for (file, layout, depth, fingerprint) in looked_at {
-            let Some(layout) = layout.as_ref().ok().filter(|layout| layout.csv.is_some()) else {
+            let Ok(layout) = layout else {
+                // It may be that nobody looked at it now.
+                now.extend(self.kept(file).cloned());
                 continue;
             };
-            let Some(state) = file.state_key() else { continue };
+            let Some(state) = file.state_key().filter(|_| layout.csv.is_some()) else { continue };
             let known = self.kept.get(&state).filter(|known| known.depth == depth);
             if known.is_none_or(|known| known.fingerprint != fingerprint) {
                 if !file.is_settled() {
@@ -126,14 +128,10 @@ impl<'a> Layouts<'a> {
                 }
                 is_new = true;
             }
-            now.push((state, depth, layout, fingerprint));
+            now.push(Kept { state, depth, layout: layout.as_ref().clone(), fingerprint });
         }
         if is_new && now.len() >= FILES_MIN {
-            let kept = now.into_iter().map(|(state, depth, layout, fingerprint)| {
-                let layout = layout.as_ref().clone();
-                Kept { state, depth, layout, fingerprint }
-            });
-            cache.keep_layouts(location_key, &kept.collect::<Vec<_>>());
+            cache.keep_layouts(location_key, &now);
         }
     }
 }

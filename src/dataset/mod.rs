@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! location -> list files -> partitions from all paths
-//!                        -> look at each file (in parallel, remembered by identity)
+//!                        -> look at the files (in parallel, remembered by identity)
 //!                        -> one schema by name -> DatasetTable
 //! ```
 
@@ -14,15 +14,16 @@ mod layouts;
 pub mod location;
 pub mod options;
 pub mod schema;
+pub mod seen;
 pub mod skip;
 pub mod sniffed;
 pub mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::scalar::ScalarValue;
 
 use self::cache::{Cache, Entry};
@@ -32,6 +33,7 @@ use self::layouts::Layouts;
 use self::location::{Listing, Places};
 use self::options::ReadOptions;
 use self::schema::Misfits;
+use self::seen::Seen;
 use crate::error::{Error, Result};
 use crate::formats::FileLayout;
 use crate::formats::csv::Depth;
@@ -74,6 +76,8 @@ pub struct Dataset {
     pub in_flight: InFlight,
     /// Where what is learned of files goes.
     pub cache: Option<Cache>,
+    /// Where scans ask for files that were not looked at.
+    pub seen: Seen,
 }
 
 /// One file of a dataset.
@@ -83,6 +87,8 @@ pub struct DatasetFile {
     pub source: Arc<SourceFile>,
     /// What was found in it; an error is raised only if the file is read.
     pub layout: Result<Arc<FileLayout>>,
+    /// Whether it was looked at; if not, the layout is an error.
+    pub is_seen: bool,
     /// The values of the partition columns.
     pub partition_values: Vec<ScalarValue>,
     /// What an earlier pass learned of it.
@@ -104,6 +110,10 @@ pub struct OpenRequest<'a> {
     pub misfits: &'a Misfits,
     /// Spellings of column names that the statement uses elsewhere, by lower-case name.
     pub spelling: &'a HashMap<String, String>,
+    /// What the statement mentions, in lower case; columns among it.
+    pub mentioned: &'a HashSet<String>,
+    /// What earlier tries have found that they must see.
+    pub seen: &'a Seen,
     /// Layouts seen before.
     pub layouts: &'a LayoutCache,
     /// What was learned of files before.
@@ -117,7 +127,10 @@ pub struct OpenRequest<'a> {
 }
 
 impl Dataset {
-    /// Lists the files, looks at each and unifies their columns. Blocks on the disk.
+    /// Lists the files, looks at them and unifies their columns. Blocks on the disk.
+    ///
+    /// Of many files among which the statement chooses by their paths, those that it reads and a
+    /// sample of the others are looked at; [`Seen`] learns from its scans which ones it reads.
     ///
     /// # Errors
     /// When nothing matches, no file can be read, or columns cannot be unified.
@@ -135,13 +148,17 @@ impl Dataset {
             &listing.files,
             &options.format,
         );
-        let layouts = look_at_all(&listing.files, &known, request.thread_count);
         let names: Vec<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
         let partitions = if options.no_partitions {
             no_partitions(names.len())
         } else {
             hive::find(&names, notes)
         };
+        let is_mentioned = |field: &Field| request.mentioned.contains(&field.name().to_lowercase());
+        let chooses_by_path = options.filename || partitions.fields.iter().any(is_mentioned);
+        let is_sampled = |idx| depth_of(idx, names.len()) == Depth::Deep;
+        let seen = request.seen.choose(&names, chooses_by_path, is_sampled);
+        let layouts = look_at(&listing.files, &seen, &known, request.thread_count);
         let readable: Vec<(&str, &FileLayout)> = names
             .iter()
             .zip(&layouts)
@@ -150,9 +167,11 @@ impl Dataset {
             })
             .collect();
         if readable.is_empty() {
-            let first = layouts.into_iter().next();
-            return Err(first.and_then(Result::err).unwrap_or_else(|| Error::data("no files")));
+            let mut looked_at = layouts.into_iter().zip(&seen).filter(|(_, seen)| **seen);
+            let first = looked_at.next().and_then(|(layout, _)| layout.err());
+            return Err(first.unwrap_or_else(|| Error::data("no files")));
         }
+        report_unseen(&seen, notes);
         for (kind, message) in readable.iter().flat_map(|(_, layout)| &layout.notes) {
             notes.add(*kind, message.clone());
         }
@@ -166,7 +185,8 @@ impl Dataset {
             return Err(Error::data("nothing but blank lines and comments")
                 .at(crate::error::Place::file(names[0])));
         }
-        let fingerprints = report_duplicates(&listing.files, &known, &partitions.values, notes);
+        let fingerprints =
+            report_duplicates(&listing.files, &seen, &known, &partitions.values, notes);
         let looked_at = listing.files.iter().zip(&layouts).zip(fingerprints).enumerate();
         known.keep(
             request.cache,
@@ -190,11 +210,13 @@ impl Dataset {
             .files
             .into_iter()
             .zip(layouts)
+            .zip(seen)
             .zip(&partitions.values)
             .zip(entries)
-            .map(|(((source, layout), values), entry)| DatasetFile {
+            .map(|((((source, layout), is_seen), values), entry)| DatasetFile {
                 source,
                 layout,
+                is_seen,
                 partition_values: values.clone(),
                 learned: entry
                     .map(|entry| entry.learned)
@@ -203,8 +225,19 @@ impl Dataset {
             })
             .collect();
         let (id, notes, in_flight) = (*id, (*notes).clone(), request.in_flight.clone());
-        let cache = request.cache.cloned();
-        Ok(Dataset { id, files, columns, partitions, schema, options, notes, in_flight, cache })
+        let (cache, seen) = (request.cache.cloned(), request.seen.clone());
+        Ok(Dataset {
+            id,
+            files,
+            columns,
+            partitions,
+            schema,
+            options,
+            notes,
+            in_flight,
+            cache,
+            seen,
+        })
     }
 }
 
@@ -282,9 +315,25 @@ fn depth_of(idx: usize, file_count: usize) -> Depth {
     if idx.is_multiple_of(stride) || idx + 1 == file_count { Depth::Deep } else { Depth::Head }
 }
 
-/// Looks at all files, in parallel.
-fn look_at_all(
+/// Says of how many files the columns and types are, if not of all.
+fn report_unseen(seen: &[bool], notes: &Notes) {
+    let count = seen.iter().filter(|seen| **seen).count();
+    if count < seen.len() {
+        notes.add(
+            NoteKind::Layout,
+            format!(
+                "columns and types are those of {} of {} files: the ones that are read, and a sample",
+                crate::units::show_count(count as u64),
+                crate::units::show_count(seen.len() as u64),
+            ),
+        );
+    }
+}
+
+/// Looks at the files that are to be seen, in parallel.
+fn look_at(
     files: &[Arc<SourceFile>],
+    seen: &[bool],
     known: &Layouts<'_>,
     thread_count: usize,
 ) -> Vec<Result<Arc<FileLayout>>> {
@@ -294,7 +343,10 @@ fn look_at_all(
         true => REQUESTS_MAX,
         false => thread_count.min(files.len() / 16),
     };
-    let look = |idx: usize| known.of(&files[idx], depth_of(idx, files.len()));
+    let look = |idx: usize| match seen[idx] {
+        true => known.of(&files[idx], depth_of(idx, files.len())),
+        false => Err(seen::unseen()),
+    };
     let died = |idx: usize| {
         Error::data("the file makes no sense to its reader")
             .at(crate::error::Place::file(&files[idx].name))
@@ -340,6 +392,7 @@ pub(crate) fn in_parallel<T: Send>(
 /// Equal files in different partitions are different rows. Gives the fingerprints that it took.
 fn report_duplicates(
     files: &[Arc<SourceFile>],
+    seen: &[bool],
     known: &Layouts<'_>,
     values: &[Vec<ScalarValue>],
     notes: &Notes,
@@ -347,7 +400,7 @@ fn report_duplicates(
     let mut fingerprints = vec![None; files.len()];
     let mut by_len: HashMap<(u64, &[ScalarValue]), Vec<usize>> = HashMap::new();
     for (idx, (file, values)) in files.iter().zip(values).enumerate() {
-        if !file.is_stream() {
+        if seen[idx] && !file.is_stream() {
             by_len.entry((file.identity.len, values)).or_default().push(idx);
         }
     }

@@ -28,12 +28,14 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_expr::{PhysicalExpr, conjunction};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use parquet::arrow::RowNumber;
@@ -47,6 +49,7 @@ use crate::formats::csv::decode::ColumnSpec;
 use crate::formats::csv::learned::{Learned, Learner, RANGE_LEN_BYTES, range_count};
 use crate::formats::csv::reject::OnError;
 use crate::formats::csv::split::Splits;
+use crate::formats::one_nan;
 use crate::formats::parquet::Readers;
 use crate::formats::source::{FilePlan, RowSource, SkippedRanges};
 use crate::formats::{FileLayout, Format, Wanted};
@@ -255,7 +258,8 @@ impl DatasetTable {
         } else {
             (groups, None)
         };
-        self.scan_of(Arc::new(source), groups, projection, limit, statistics)
+        let scan = self.scan_of(Arc::new(source), groups, projection, limit, statistics)?;
+        with_one_nan(scan)
     }
 
     /// Row count, minima and maxima of a Parquet file with its partition values.
@@ -588,6 +592,28 @@ fn constant(value: ScalarValue, row_count: Precision<usize>) -> ColumnStatistics
     }
 }
 
+/// A scan that gives one NaN, whatever bits its files have.
+fn with_one_nan(scan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = scan.schema();
+    if !schema.fields().iter().any(|field| one_nan::has_nan(field.data_type())) {
+        return Ok(scan);
+    }
+    let columns = schema.fields().iter().enumerate().map(|(idx, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), idx));
+        let expr = match one_nan::has_nan(field.data_type()) {
+            true => one_nan::physical(column, Arc::clone(field)),
+            false => column,
+        };
+        ProjectionExpr { expr, alias: field.name().clone() }
+    });
+    let columns: Vec<ProjectionExpr> = columns.collect();
+    let Some(source) = scan.downcast_ref::<DataSourceExec>() else { return Ok(scan) };
+    Ok(match source.data_source().try_swapping_with_projection(&columns.clone().into())? {
+        Some(source) => Arc::new(DataSourceExec::new(source)),
+        None => Arc::new(ProjectionExec::try_new(columns, scan)?),
+    })
+}
+
 /// What EXPLAIN calls a scan of these files.
 fn label_of(files: &[&DatasetFile]) -> &'static str {
     let formats: HashSet<Format> = files
@@ -698,6 +724,11 @@ impl TableProvider for DatasetTable {
         }
         let all: Vec<usize> = (0..self.dataset.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all);
+        let unseen = || files.iter().filter(|file| !file.is_seen);
+        if unseen().next().is_some() {
+            let names = unseen().map(|file| file.source.name.clone());
+            return Err(DataFusionError::from(self.dataset.seen.ask(names)));
+        }
         // A file that was not understood is an error now that it would be read.
         for file in &files {
             if let Err(error) = &file.layout {

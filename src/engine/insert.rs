@@ -1,5 +1,6 @@
 //! INSERT INTO 'folder': a new file beside those that are there, with their columns.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use datafusion::sql::parser::Statement as DfStatement;
@@ -46,8 +47,7 @@ impl Session {
         let mut whole = crate::plan::parse::parse(&format!("SELECT * FROM {name}"))?.remove(0);
         let sources = self.bind(&mut whole.statement)?;
         let [source] = &sources[..] else { return Err(internal()) };
-        let opened =
-            self.open_one(&whole.statement, source, &std::collections::HashMap::new(), run).await?;
+        let opened = self.open_one(&HashSet::new(), source, &HashMap::new(), run).await?;
         let table = opened.provider.as_ref() as &dyn std::any::Any;
         let table = table.downcast_ref::<DatasetTable>().ok_or_else(internal)?;
         let [location] = &source.locations[..] else {

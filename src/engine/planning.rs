@@ -4,7 +4,7 @@
 //! parameters -> bind (locations, views) -> open datasets -> spell names -> DataFusion -> Planned
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -296,9 +296,10 @@ impl Session {
             .into_iter()
             .map(|column| (column.to_lowercase(), column))
             .collect();
+        let mentioned = plan::names::mentioned(parsed);
         let mut tables = Vec::with_capacity(run.sources.len());
         for source in &run.sources {
-            let table = self.open_one(parsed, source, &spelling, run).await?;
+            let table = self.open_one(&mentioned, source, &spelling, run).await?;
             for field in table.provider.schema().fields() {
                 spelling.entry(field.name().to_lowercase()).or_insert_with(|| field.name().clone());
             }
@@ -309,7 +310,7 @@ impl Session {
 
     pub(super) async fn open_one(
         &self,
-        parsed: &DfStatement,
+        mentioned: &HashSet<String>,
         source: &Source,
         spelling: &HashMap<String, String>,
         run: &Run,
@@ -320,7 +321,7 @@ impl Session {
         for (name, wanted) in
             [(FILENAME, &mut options.filename), (FILE_ROW_NUMBER, &mut options.file_row_number)]
         {
-            if !*wanted && plan::names::mentions(parsed, name) {
+            if !*wanted && mentioned.contains(name) {
                 *wanted = true;
                 hidden.push(name.to_string());
             }
@@ -334,7 +335,13 @@ impl Session {
         if matches!(source.purpose, Purpose::Rejects | Purpose::Check) {
             source.options.format.csv.on_error = OnError::Reject;
         }
-        let (spelling, in_flight) = (spelling.clone(), run.in_flight.clone());
+        // Who asks about files means all of them.
+        let mentioned = match source.purpose {
+            Purpose::Read => mentioned.clone(),
+            _ => HashSet::new(),
+        };
+        let (spelling, in_flight, seen) =
+            (spelling.clone(), run.in_flight.clone(), run.seen.clone());
         let paused = run.clock.pause();
         let opened = tokio::task::spawn_blocking(move || {
             let misfits = {
@@ -348,6 +355,8 @@ impl Session {
                 places: &shared.engine.options.places,
                 misfits: &misfits,
                 spelling: &spelling,
+                mentioned: &mentioned,
+                seen: &seen,
                 layouts: &shared.layouts,
                 cache: shared.engine.options.cache.as_ref(),
                 thread_count: shared.engine.options.thread_count(),

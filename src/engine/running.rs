@@ -13,6 +13,7 @@ use super::answer::{Handle, Message};
 use super::clock::{self, Clock};
 use super::engine::Inner;
 use super::remote::Remote;
+use crate::dataset::seen::Seen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parquet::InFlight;
 use crate::notes::Notes;
@@ -26,6 +27,8 @@ pub(super) struct Run {
     pub(super) deadline: Option<Instant>,
     pub(super) sources: Vec<Source>,
     pub(super) in_flight: InFlight,
+    /// Which files of large locations are looked at.
+    pub(super) seen: Seen,
     pub(super) started: std::time::Instant,
     /// Whether joins sort their inputs, which can spill, and do not hash one in memory.
     pub(super) sorts_joins: bool,
@@ -43,6 +46,7 @@ impl Default for Run {
             deadline: None,
             sources: Vec::new(),
             in_flight: InFlight::default(),
+            seen: Seen::default(),
             started: std::time::Instant::now(),
             sorts_joins: false,
             clock: Clock::new(clock::LIMIT_DEFAULT, Handle::default()),

@@ -37,6 +37,7 @@ use super::watch::Watch;
 use crate::dataset::LayoutCache;
 use crate::dataset::location::Places;
 use crate::dataset::schema::Misfits;
+use crate::dataset::seen::Seen;
 use crate::error::{Error, ErrorKind, Misfit, Place, Result, nearest};
 use crate::exec::progress::Elsewhere;
 use crate::formats::file::SourceFile;
@@ -331,6 +332,7 @@ impl Session {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut widened: Vec<String> = Vec::new();
         let (mut sorts_joins, mut change_count) = (false, 0);
+        let seen = Seen::default();
         loop {
             let notes = Notes::default();
             for note in &widened {
@@ -343,6 +345,7 @@ impl Session {
                 notes,
                 cancel,
                 deadline,
+                seen: seen.clone(),
                 started,
                 sorts_joins,
                 clock,
@@ -355,6 +358,9 @@ impl Session {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) | Err(error) => error,
             };
+            if seen.sees_more_after(&error) && !reads_stdin(&run.sources) {
+                continue;
+            }
             // A join that does not fit into memory is done by sorting, which spills.
             let is_join = error.kind() == ErrorKind::Limit && error.message().contains("HashJoin");
             if is_join && !sorts_joins {
@@ -421,6 +427,7 @@ impl Session {
             tokio::runtime::Handle::current().block_on(self.plan(statement, params, run))
         })?;
         run.clock.check()?;
+        run.seen.settle();
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let answer = |schema, kind| AnswerStream {
             schema,

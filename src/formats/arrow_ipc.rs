@@ -13,6 +13,7 @@ use datafusion::arrow::ipc::reader::{FileReader, StreamReader};
 use super::compression::Compression;
 use super::csv::decode::strict_cast;
 use super::file::SourceFile;
+use super::one_nan::one_nan;
 use super::{FileColumn, FileLayout, Format, Found, ReadRequest, Rows, Wanted};
 use crate::error::{Error, Place, Result};
 use crate::notes::Counts;
@@ -106,11 +107,11 @@ pub(super) fn map_columns(
             }
             (Wanted::Column(_), None) => Ok(new_null_array(field.data_type(), row_count)),
             (Wanted::Column(_), Some(idx)) => {
-                let array = batch.column(*idx);
+                let array = one_nan(batch.column(*idx));
                 if array.data_type() == field.data_type() {
-                    Ok(Arc::clone(array))
+                    Ok(array)
                 } else {
-                    strict_cast(array, field.data_type())
+                    strict_cast(&array, field.data_type())
                 }
             }
         })

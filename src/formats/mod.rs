@@ -9,6 +9,7 @@ pub mod csv;
 pub mod encoding;
 pub mod file;
 pub mod json;
+pub mod one_nan;
 pub mod parquet;
 pub mod source;
 

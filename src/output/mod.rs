@@ -9,6 +9,7 @@ mod folder;
 mod json;
 mod lines;
 mod markdown;
+mod parquet;
 mod sink;
 mod table;
 mod value;

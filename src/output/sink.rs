@@ -6,7 +6,6 @@ use std::path::Path;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::writer::{FileWriter, StreamWriter};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression as ParquetCompression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
@@ -16,6 +15,7 @@ use super::delimited::Delimited;
 use super::json::Json;
 use super::lines::Lines;
 use super::markdown::Markdown;
+use super::parquet::Parquet;
 use super::table::{TableOptions, TableStyle, TableWriter};
 use crate::error::{Error, Result};
 
@@ -234,11 +234,8 @@ impl Format {
                 Ok(Box::new(written))
             }
             Format::Parquet => {
-                let properties = properties(options);
-                let schema = std::sync::Arc::clone(schema);
                 let out = BufWriter::with_capacity(1 << 16, out);
-                let writer = ArrowWriter::try_new(out, schema, Some(properties));
-                Ok(Box::new(Parquet(writer.map_err(io::Error::other)?)))
+                Ok(Box::new(Parquet::new(out, schema, properties(options))?))
             }
             _ => {
                 let table = TableOptions { rows_max: usize::MAX, ..TableOptions::default() };
@@ -277,10 +274,7 @@ impl Format {
                 Box::new(ArrowStream(StreamWriter::try_new(out, schema).map_err(io::Error::other)?))
             }
             Format::Parquet => {
-                let schema = std::sync::Arc::clone(schema);
-                let properties = properties(&FileOptions::default());
-                let writer = ArrowWriter::try_new(out, schema, Some(properties));
-                Box::new(Parquet(writer.map_err(io::Error::other)?))
+                Box::new(Parquet::new(out, schema, properties(&FileOptions::default()))?)
             }
         })
     }
@@ -327,18 +321,6 @@ impl<W: Write + Send> RowWriter for ArrowStream<W> {
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.0.finish().map_err(io::Error::other)?;
-        self.0.into_inner().map_err(io::Error::other)?.flush()
-    }
-}
-
-struct Parquet<W: Write + Send>(ArrowWriter<W>);
-
-impl<W: Write + Send> RowWriter for Parquet<W> {
-    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        self.0.write(batch).map_err(io::Error::other)
-    }
-
-    fn finish(self: Box<Self>) -> io::Result<()> {
         self.0.into_inner().map_err(io::Error::other)?.flush()
     }
 }

@@ -268,5 +268,81 @@ pub(super) fn unindexed(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown.replace("count(Int64(1))", "count(*)")
+    as_operators(&shown.replace("count(Int64(1))", "count(*)"))
+}
+
+/// How the names of functions begin that rules put in the place of operators.
+const RULED: &str = "swath_";
+
+/// Functions of rules as the operators whose place they take.
+fn as_operators(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(RULED) {
+        shown.push_str(&rest[..start]);
+        let call = &rest[start + RULED.len()..];
+        rest = match as_operator(call) {
+            Some((operator, behind)) => {
+                shown.push_str(&operator);
+                behind
+            }
+            None => {
+                shown.push_str(RULED);
+                call
+            }
+        };
+    }
+    shown + rest
+}
+
+/// The operator of a call that begins here, and what follows it.
+fn as_operator(call: &str) -> Option<(String, &str)> {
+    let (name, behind) = call.split_once('(')?;
+    let (mut args, mut start, mut depth) = (Vec::new(), 0, 0);
+    let end = behind.char_indices().find_map(|(idx, c)| {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 0 => return Some(idx),
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                args.push(&behind[start..idx]);
+                start = idx + 1;
+            }
+            _ => {}
+        }
+        None
+    })?;
+    args.push(&behind[start..end]);
+    let args: Vec<String> = args.iter().map(|arg| as_operators(arg.trim())).collect();
+    let operator = match (name, &args[..]) {
+        ("one_nan", [arg]) if arg.contains(' ') => format!("({arg})"),
+        ("one_nan", [arg]) => arg.clone(),
+        ("negative", [arg]) => format!("(- {arg})"),
+        (symbols, [first, others @ ..])
+            if symbols.len() == others.len() && symbols.chars().all(|c| "+-*".contains(c)) =>
+        {
+            let others =
+                symbols.chars().zip(others).map(|(symbol, arg)| format!(" {symbol} {arg}"));
+            format!("({first}{})", others.collect::<String>())
+        }
+        _ => return None,
+    };
+    Some((operator, &behind[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_rules_are_shown_as_operators() {
+        for (text, shown) in [
+            ("swath_*(k@0, 2) > 3 AND b@1", "(k * 2) > 3 AND b"),
+            ("swath_+-(a@0, swath_negative(b@1), f(c, 2))", "(a + (- b) - f(c, 2))"),
+            ("swath_one_nan(x@0) > 5 OR swath_one_nan(x@0 / y@1) > 1", "x > 5 OR (x / y) > 1"),
+            ("a@0 = swath_+(b", "a = swath_+(b"),
+            ("swath_x(1, 2) swath_", "swath_x(1, 2) swath_"),
+        ] {
+            assert_eq!(unindexed(text), shown);
+        }
+    }
 }

@@ -17,20 +17,21 @@ use datafusion::sql::sqlparser::ast::{
 /// Spellings by lower-case name.
 pub type Spelling = HashMap<String, String>;
 
-/// Whether a statement mentions a column of this name anywhere.
-pub fn mentions(statement: &Statement, name: &str) -> bool {
-    let Some(statement) = sql_of(statement) else { return false };
-    visit_expressions(statement, |expr| {
-        let found = match expr {
-            Expr::Identifier(ident) => ident.value.eq_ignore_ascii_case(name),
-            Expr::CompoundIdentifier(parts) => {
-                parts.last().is_some_and(|part| part.value.eq_ignore_ascii_case(name))
-            }
-            _ => false,
-        };
-        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .is_break()
+/// The last parts of all names that a statement mentions in its expressions, in lower case.
+pub fn mentioned(statement: &Statement) -> HashSet<String> {
+    let mut names = HashSet::new();
+    if let Some(statement) = sql_of(statement) {
+        let _ = visit_expressions(statement, |expr| {
+            let name = match expr {
+                Expr::Identifier(ident) => Some(ident),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            names.extend(name.map(|name| name.value.to_lowercase()));
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    names
 }
 
 fn sql_of(statement: &Statement) -> Option<&SqlStatement> {

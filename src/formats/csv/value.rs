@@ -242,7 +242,8 @@ pub(crate) fn parse_double(text: &[u8], decimal: u8, guessed: bool) -> Option<(f
     let rounded = text.len() > super::types::DOUBLE_DIGITS_MAX as usize
         && number_shape(text, b'.')
             .is_some_and(|shape| shape.significant > super::types::DOUBLE_DIGITS_MAX);
-    Some((number, rounded))
+    // There is one NaN, whatever sign a text gives it.
+    Some((if number.is_nan() { f64::NAN } else { number }, rounded))
 }
 
 /// Whether a number has a zero before its first digit, as identifiers have.

@@ -142,7 +142,11 @@ impl Total {
 
     fn value(&self, ask: Ask) -> Option<f64> {
         // Past the largest DOUBLE, and with NaN, there is no rest.
-        let sum = if self.sum.is_finite() { self.sum + self.rest } else { self.sum };
+        let sum = match self.sum {
+            sum if sum.is_finite() => sum + self.rest,
+            sum if sum.is_nan() => f64::NAN,
+            sum => sum,
+        };
         (self.count > 0).then_some(match ask {
             Ask::Sum => sum,
             Ask::Mean => sum / self.count as f64,

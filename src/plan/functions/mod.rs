@@ -6,7 +6,10 @@ pub mod distribution;
 pub mod double;
 pub mod sum;
 pub mod texts;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
+
+use crate::formats::one_nan;
 
 /// Adds them all to a context.
 pub fn register(context: &mut SessionContext) {
@@ -21,4 +24,12 @@ pub fn register(context: &mut SessionContext) {
     context.register_udf(texts::format());
     context.register_udf(texts::slice());
     context.register_udf(texts::sparkline());
+}
+
+/// A function that rules put into plans, by its name; no statement calls it.
+pub fn of_rules(name: &str) -> Option<ScalarUDF> {
+    match name {
+        one_nan::NAME => Some(one_nan::function().as_ref().clone()),
+        name => arithmetic::by_name(name),
+    }
 }

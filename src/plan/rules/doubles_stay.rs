@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 /// Functions that give one or all of their arguments, or compare them.
-const CHOOSING: [&str; 8] =
+pub(super) const CHOOSING: [&str; 8] =
     ["coalesce", "greatest", "ifnull", "least", "make_array", "nullif", "nvl", "nvl2"];
 
 /// The rule.

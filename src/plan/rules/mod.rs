@@ -11,6 +11,7 @@
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
+//! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
@@ -35,6 +36,7 @@ pub mod early_filters;
 pub mod first_of_groups;
 pub mod join_order;
 pub mod min_max;
+pub mod one_nan;
 pub mod one_zero;
 pub mod ordered_conditions;
 pub mod partition_keys;
@@ -47,6 +49,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
+    rules.push(Arc::new(one_nan::OneNan));
     rules
 }
 
@@ -86,7 +89,8 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         // Behind the last filter that is pushed, before the plan is checked.
         let last = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
         let position = last.map_or(rules.len(), |position| position + 1);
-        rules.insert(position, Arc::new(early_filters::EarlyFilters));
+        rules.insert(position, Arc::new(one_nan::Relaxed));
+        rules.insert(position + 1, Arc::new(early_filters::EarlyFilters));
         rules.push(Arc::new(ordered_conditions::OrderedConditions));
     }
     rules
@@ -143,7 +147,8 @@ mod tests {
         assert_eq!(names[0], "partition_keys");
         assert_eq!(at(&names, "first_of_groups") + 1, at(&names, "WindowTopN"));
         assert!(at(&names, "WindowTopN") < at(&names, "EnsureRequirements"));
-        assert_eq!(at(&names, last) + 1, at(&names, "early_filters"));
+        assert_eq!(at(&names, last) + 1, at(&names, "relaxed_bounds"));
+        assert_eq!(at(&names, last) + 2, at(&names, "early_filters"));
         assert!(at(&names, "early_filters") < at(&names, "SanityCheckPlan"));
         assert_eq!(names.last(), Some(&"ordered_conditions"));
     }
