@@ -290,3 +290,91 @@ fn the_editor_gives_the_next_line() {
     send(&mut shell, ".quit");
     shell.exp_eof().expect("the end");
 }
+
+#[test]
+fn answers_go_to_commands() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell(state.path(), "dumb", 60_000);
+    converse(
+        &mut shell,
+        &[
+            ("| sort", "run a query first"),
+            (".mode csv", "swath> "),
+            ("SELECT 'ab' AS x UNION ALL", ""),
+            ("  SELECT 'cd' ORDER BY x; | tr abcd wxyz", "x\r\nwx\r\nyz\r\n"),
+            ("| grep -c '[a-d]' # as it was", "2\r\n"),
+            ("|", "no command given"),
+            ("SELECT 'back' AS place;", "place\r\nback\r\n"),
+            (".quit", ""),
+        ],
+    );
+    shell.exp_eof().expect("the end");
+}
+
+/// A text, of which a terminal gives byte by byte, without the sequences that colour it and move the cursor.
+fn uncolored(text: &str) -> String {
+    let bytes: Vec<u8> = text.chars().filter_map(|c| u8::try_from(c).ok()).collect();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut plain = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\u{1b}' {
+            plain.push(c);
+        } else if chars.next() == Some('[') {
+            let _ = chars.find(char::is_ascii_alphabetic);
+        }
+    }
+    plain
+}
+
+#[test]
+fn nothing_is_wider_than_the_terminal_with_colours_or_without() {
+    for (width, upright) in [("80", true), ("200", false)] {
+        for (terminal, plain) in [("dumb", true), ("xterm", true), ("xterm", false)] {
+            let state = tempfile::tempdir().expect("dir");
+            let mut environment = vec![("COLUMNS", width), ("LINES", "500")];
+            environment.extend(plain.then_some(("NO_COLOR", "1")));
+            let mut shell = shell_with(state.path(), terminal, 60_000, &environment);
+            if !plain {
+                send(&mut shell, ".colors dark");
+                shell.exp_string("dark\r").expect("the line");
+                shell.exp_string("\r\n").expect("its end");
+                shell.exp_string("swath> ").expect("a prompt");
+            }
+            let lines = [
+                ("SELECT * FROM 'testdata/sales' LIMIT 3;", "3 rows"),
+                ("SELECT * FROM 'testdata/tpch/customer.csv' LIMIT 2;", "2 rows"),
+                ("SELECT * FROM 'testdata/tpch/lineitem.csv' LIMIT 2;", "2 rows"),
+                ("SUMMARIZE 'testdata/tpch/nation.csv';", "4 rows"),
+                ("SELECT region, sum(amount) AS total FROM 'testdata/sales' GROUP BY 1;", "4 rows"),
+                (".chart", "total by region"),
+                (".schema testdata/sales", "rows"),
+                (".partitions testdata/sales", "8 rows"),
+                ("SELECT repeat('long ', 100) AS text, 1 AS one;", "1 row"),
+                ("SELECT nothing FROM 'testdata/sales';", "no column named `nothing`"),
+                (".explain SELECT region, count(*) FROM 'testdata/sales' GROUP BY 1", "Stage 1"),
+            ];
+            for (line, answer) in lines {
+                send(&mut shell, line);
+                let said = shell.exp_string(answer);
+                let said = said.unwrap_or_else(|error| panic!("{line}: no {answer:?}: {error}"));
+                shell.exp_string("swath> ").expect("a prompt");
+                assert_eq!(plain, !said.contains("\u{1b}[2m"), "{line}: {said:?}");
+                let shown = uncolored(&said);
+                // What is typed is shown as it is typed, again and again.
+                let shown = shown.split_once("\r\n").map_or("", |(_, shown)| shown);
+                let answered = shown.lines().filter(|line| !line.contains("swath> "));
+                let widest = answered.map(|line| line.chars().count()).max();
+                let max = width.parse().expect("a number");
+                // Plans are not cut, nor is one value a line: they may be copied.
+                let is_whole = line.starts_with(".explain") || shown.contains(" row 2 ");
+                assert!(is_whole || widest <= Some(max), "{line}: {shown}");
+                if line.contains("customer") {
+                    assert_eq!(shown.contains(" row 2 "), upright, "{shown}");
+                }
+            }
+            send(&mut shell, ".quit");
+            shell.exp_eof().expect("the end");
+        }
+    }
+}

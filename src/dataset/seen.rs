@@ -30,9 +30,16 @@ struct Inner {
     is_partial: bool,
     /// Whether a sample would not do.
     all: bool,
+    /// Whether a sample will do: nothing is read.
+    samples: bool,
 }
 
 impl Seen {
+    /// For statements that are planned only for what can be said of their columns.
+    pub fn of_samples() -> Self {
+        Seen(Arc::new(Mutex::new(Inner { samples: true, ..Inner::default() })))
+    }
+
     /// Whether to look at each file; the statement chooses among them by their paths.
     pub(super) fn choose(
         &self,
@@ -41,7 +48,8 @@ impl Seen {
         is_sampled: impl Fn(usize) -> bool,
     ) -> Vec<bool> {
         let mut inner = self.inner();
-        if inner.all || !chooses_by_path || names.len() <= FILES_MAX {
+        let chooses = inner.samples || chooses_by_path;
+        if inner.all || !chooses || names.len() <= FILES_MAX {
             return vec![true; names.len()];
         }
         let is_wanted =

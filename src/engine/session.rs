@@ -532,13 +532,25 @@ impl Session {
     }
 
     /// The columns of a query's result; none if it cannot be planned.
+    ///
+    /// Of locations of many files only a sample is looked at, so that the answer comes at once.
     pub fn column_names(&self, query: &str) -> Vec<String> {
         let parsed = self.parse(&format!("SELECT * FROM ({query}) LIMIT 0"));
-        let answer = parsed.ok().and_then(|mut statements| {
-            self.run(&statements.pop()?, &Params::new(), &Handle::default()).ok()
-        });
-        answer.map_or_else(Vec::new, |answer| {
-            answer.schema().fields().iter().map(|field| field.name().clone()).collect()
+        let Some(statement) = parsed.ok().and_then(|mut statements| statements.pop()) else {
+            return Vec::new();
+        };
+        let session = self.clone();
+        let work = async move {
+            let mut run = Run { seen: Seen::of_samples(), ..Run::default() };
+            let params = Params::new();
+            tokio::task::block_in_place(|| {
+                let planned = session.plan(&statement, &params, &mut run);
+                tokio::runtime::Handle::current().block_on(planned).map(|planned| planned.schema)
+            })
+        };
+        let schema = pollster::block_on(self.shared.engine.spawn(guarded(work)));
+        schema.ok().and_then(Result::ok).and_then(Result::ok).map_or_else(Vec::new, |schema| {
+            schema.fields().iter().map(|field| field.name().clone()).collect()
         })
     }
 

@@ -268,6 +268,32 @@ pub fn is_complete(text: &str) -> bool {
     }
 }
 
+/// What may come behind the beginning of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Following {
+    /// Nothing: no statement begins so.
+    Nothing,
+    /// A value, such as a column.
+    Value,
+    /// Something else, or nothing more.
+    Other,
+}
+
+/// What may come behind a text that is not yet a statement.
+pub fn following(text: &str) -> Following {
+    match parse(text) {
+        // A comma may be the last thing of a list, but one more is likely.
+        Ok(_) if text.trim_end().ends_with(',') => Following::Value,
+        Ok(_) => Following::Other,
+        Err(error) if !error.message().ends_with(END_OF_TEXT) => Following::Nothing,
+        Err(error) if error.message().starts_with("expected an expression") => Following::Value,
+        Err(_) => Following::Other,
+    }
+}
+
+/// How messages end about what should follow the end.
+const END_OF_TEXT: &str = "found the end of the text";
+
 /// The parser's message without the names of its parts; "at Line: 1, Column: 8" becomes a place.
 fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
     let mut message = error.message();
@@ -282,7 +308,7 @@ fn with_place(error: &Error, sql: &str, respelled: &Respelled<'_>) -> Error {
     }
     if let Some(wanted) = message.strip_suffix(", found: EOF") {
         let wanted = wanted.replacen("Expected: ", "expected ", 1);
-        return Error::sql(format!("{wanted}, found the end of the text")).at(end_of(sql));
+        return Error::sql(format!("{wanted}, {END_OF_TEXT}")).at(end_of(sql));
     }
     let placed = message.rsplit_once(" at Line: ").and_then(|(text, position)| {
         let (line, column) = position.split_once(", Column: ")?;

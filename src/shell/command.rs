@@ -223,7 +223,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
 
 /// Whether a line is a command, and no SQL.
 pub(super) fn is_command(line: &str) -> bool {
-    line.trim_start().starts_with(['.', '\\'])
+    line.trim_start().starts_with(['.', '\\', '|'])
 }
 
 /// The name of a command as it stands in the table.
@@ -246,6 +246,9 @@ impl Shell<'_> {
     /// # Errors
     /// When there is none of that name, or it fails.
     pub(super) fn command(&mut self, line: &str) -> Done {
+        if let Some(to) = line.strip_prefix('|') {
+            return self.pipe_last(to.trim());
+        }
         let line = line.trim_end_matches(';').trim_end();
         let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let own = match (name, argument.trim()) {
@@ -332,6 +335,17 @@ impl Shell<'_> {
             Screen::of_terminal().filter(|_| self.has_pager && self.settings.table.width.is_some());
         show_rows(schema, batches, format, &table, screen)?;
         STAY
+    }
+
+    /// Sends the last result to a command.
+    fn pipe_last(&mut self, to: &str) -> Done {
+        if to.is_empty() {
+            return Err(Error::usage("no command given").hint("| sort"));
+        }
+        self.kept.borrow().rows()?;
+        let sql = format!("FROM {LAST}");
+        let done = self.run_sql_to(&sql, &Output::Command(to.to_string()));
+        Ok(done.then_some(Outcome::Stay))
     }
 
     fn chart(&self, request: &str) -> Done {
@@ -543,15 +557,16 @@ fn help(name: &str) -> Done {
             }
         }
     }
-    println!("Keys");
+    println!("Lines and keys");
     for (keys, help) in KEYS {
         println!("  {keys:<26} {help}");
     }
     STAY
 }
 
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("Enter", "runs what ends with ; and goes to the next line else"),
+    ("; | COMMAND", "behind a statement sends its answer there; | COMMAND alone the last one"),
     ("Tab", "completes paths, columns, values of partitions, functions, keywords"),
     ("Up, Down", "move within the statement, then through the history"),
     ("Ctrl-R", "searches the history"),

@@ -26,6 +26,7 @@ use crate::engine::Session;
 use crate::objects::{self, Objects};
 use crate::output::Format;
 use crate::plan::bind::TABLE_FUNCTIONS;
+use crate::plan::parse::{Following, following};
 use crate::units::show_literal;
 
 /// What was looked up is looked up again after this time.
@@ -136,6 +137,21 @@ const KEYWORDS: [&str; 100] = [
     "WITH",
     "WITHIN GROUP",
 ];
+/// Those that are values, or begin one, although the parser also takes them for names.
+const VALUES: [&str; 11] = [
+    "CASE",
+    "CAST",
+    "DATE",
+    "EXISTS",
+    "FALSE",
+    "INTERVAL",
+    "NOT",
+    "NULL",
+    "TIMESTAMP",
+    "TRUE",
+    "TRY_CAST",
+];
+
 /// Whether a word is one of SQL's, for colours.
 pub(super) fn is_keyword(word: &str) -> bool {
     static WORDS: LazyLock<HashSet<&str>> =
@@ -297,6 +313,12 @@ impl Completion {
         if word.is_empty() && head.is_empty() {
             return (start, Vec::new());
         }
+        if word.is_empty() && following(&text[..start]) == Following::Other {
+            let keywords: Vec<&str> = fitting(KEYWORDS.into_iter(), &text[..start]).collect();
+            if !keywords.is_empty() {
+                return (start, matching(keywords.into_iter(), word));
+            }
+        }
         let columns: Vec<String> = sources.iter().flat_map(|source| self.columns(source)).collect();
         let mut found = matching(columns.iter().map(String::as_str), word);
         if !word.is_empty() {
@@ -305,7 +327,8 @@ impl Completion {
             found.extend(matching(names.filter(|name| !name.eq_ignore_ascii_case(word)), word));
             found.extend(self.functions(word));
             let is_lower = !word.contains(char::is_uppercase);
-            found.extend(matching(KEYWORDS.into_iter(), word).into_iter().map(|mut keyword| {
+            let keywords = matching(fitting(KEYWORDS.into_iter(), &text[..start]), word);
+            found.extend(keywords.into_iter().map(|mut keyword| {
                 if is_lower {
                     keyword.replacement = keyword.replacement.to_lowercase();
                     keyword.display = keyword.replacement.clone();
@@ -399,6 +422,27 @@ impl Completion {
         self.known.borrow_mut().insert(key.to_string(), (Instant::now(), found.clone()));
         found
     }
+}
+
+/// Those of the keywords that may follow a text, as the parser sees it; all where the text itself is wrong.
+fn fitting<'a>(
+    keywords: impl Iterator<Item = &'a str>,
+    before: &str,
+) -> impl Iterator<Item = &'a str> {
+    let before = before.trim_end().to_string();
+    let here = following(&before);
+    let goes_on = {
+        let before = before.clone();
+        move |text: &str| following(&format!("{before} {text}")) != Following::Nothing
+    };
+    // Where a name may stand, the parser takes many a keyword for one; a comma tells which.
+    let takes_names = goes_on("a_name");
+    keywords.filter(move |keyword| {
+        let is_value = here == Following::Value && VALUES.contains(keyword);
+        let first = keyword.split(' ').next().unwrap_or_default();
+        let is_name = || takes_names && goes_on(&format!("{first}, a_name"));
+        here == Following::Nothing || goes_on(keyword) && (is_value || !is_name())
+    })
 }
 
 /// The column that what is typed is compared with: `year = `, `year IN (1, `.
@@ -609,11 +653,41 @@ mod tests {
         let mixed = offered("SELECT * FROM 'testdata/sales' WHERE re|");
         assert_eq!(mixed[0], "region");
         assert!(mixed.contains(&"regexp_like(".to_string()), "{mixed:?}");
-        assert_eq!(offered("SELECT 1 from zeros wh|"), ["when", "where"]);
+        assert_eq!(offered("SELECT 1 from zeros wh|"), ["where"]);
         assert_eq!(offered("SELECT 1 FROM zeros WHER|"), ["WHERE"]);
         assert!(offered("|").is_empty());
         assert!(offered("SELECT x FROM 'no/such' WHERE zzz|").is_empty());
         assert_eq!(offered("SELECT 1; SELECT * FROM ze|; SELECT 2"), ["zeros"]);
+    }
+
+    #[test]
+    fn keywords_are_those_that_may_follow() {
+        for (line, keywords) in [
+            ("SEL|", "SELECT"),
+            ("SELECT 1 F|", "FROM"),
+            ("SELECT no|", "NOT"),
+            ("SELECT a, nul|", "NULL"),
+            ("SELECT 1 AS a FROM zeros g|", "GROUP BY,GROUP BY ALL"),
+            ("SELECT 1 FROM zeros WHERE n b|", "BETWEEN"),
+            ("SELECT 1 FROM zeros WHERE n BETWEEN 1 a|", "AND"),
+            ("SELECT 1 FROM zeros WHERE n i|", "ILIKE,IN,INTERSECT,IS NOT NULL,IS NULL"),
+            ("SELECT 1 FROM zeros ORDER BY n d|", "DESC"),
+            ("SELECT 1 FROM zeros ORDER BY n DESC n|", "NULLS FIRST,NULLS LAST"),
+            ("SELECT 1 FROM zeros LEFT JOIN zeros b u|", "UNION,UNION ALL,UNPIVOT,USING"),
+            ("SELECT sum(1) OVER (p|", "PARTITION BY"),
+            ("SELECT * ex|", "EXCEPT,EXCLUDE"),
+            ("EXPLAIN s|", "SELECT,SET,SHOW TABLES"),
+            ("SELECT 1 FROM zeros ORDER BY n DESC NULLS FIRST |", "LIMIT,OFFSET"),
+            // Where the parser gives up all of a CASE, nobody knows, and all are offered.
+            ("SELECT CASE WHEN true THEN 1 el|", "ELSE"),
+        ] {
+            let mut found = offered(line);
+            found.retain(|word| {
+                !word.contains('(') && KEYWORDS.contains(&word.to_uppercase().as_str())
+            });
+            let found: Vec<String> = found.iter().map(|word| word.to_uppercase()).collect();
+            assert_eq!(found.join(","), keywords, "{line}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustyline::{Context, Helper, Result};
 use super::command::is_command;
 use super::complete::Completion;
 use super::highlight::Palette;
+use super::pieces::piped;
 
 /// Tells rustyline whether more lines must follow, what Tab offers, and the colours.
 pub(super) struct Statements {
@@ -29,7 +30,8 @@ impl Statements {
 impl Validator for Statements {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
         let text = context.input();
-        let complete = is_command(text) || crate::plan::parse::is_complete(text);
+        let complete =
+            is_command(text) || crate::plan::parse::is_complete(text) || piped(text).is_some();
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

@@ -191,8 +191,12 @@ impl<'a> Shell<'a> {
             let done = self.command(line);
             return self.shown(done);
         }
-        self.last_sql = line.to_string();
-        self.run_sql(line).then_some(Outcome::Stay)
+        let (sql, done) = match pieces::piped(line) {
+            Some((sql, to)) => (sql, self.run_sql_to(sql, &Output::Command(to.to_string()))),
+            None => (line, self.run_sql(line)),
+        };
+        self.last_sql = sql.trim_end().to_string();
+        done.then_some(Outcome::Stay)
     }
 
     /// What a command came to, its error shown.

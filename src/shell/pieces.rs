@@ -61,6 +61,17 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
+/// Statements and the command behind a bar that their answer goes to: `SELECT 1; | sort`.
+pub(super) fn piped(text: &str) -> Option<(&str, &str)> {
+    let said = pieces(text);
+    let mut said = said.iter().filter(|piece| !matches!(piece.kind, Kind::Blank | Kind::Comment));
+    let shown = |piece: &Piece| &text[piece.range.clone()];
+    let mut is_end = false;
+    let bar = said
+        .find(|piece| std::mem::replace(&mut is_end, shown(piece) == ";") && shown(piece) == "|")?;
+    Some((&text[..bar.range.start], text[bar.range.end..].trim()))
+}
+
 fn kind_of(token: &Token) -> Kind {
     match token {
         Token::Word(Word { value, quote_style: None, .. }) if is_keyword(value) => Kind::Keyword,
@@ -93,6 +104,20 @@ mod tests {
         assert_eq!(pieces.last().map_or(0, |piece| piece.range.end), text.len());
         let shown = pieces.into_iter().filter(|piece| piece.kind != Kind::Blank);
         shown.map(|piece| (&text[piece.range], piece.kind)).collect()
+    }
+
+    #[test]
+    fn a_bar_behind_the_end_of_a_statement_is_a_pipe() {
+        assert_eq!(piped("SELECT 1 | 2; | grep 'x"), Some(("SELECT 1 | 2; ", "grep 'x")));
+        assert_eq!(
+            piped("SELECT 1;\n-- to\n|sort -r | uniq"),
+            Some(("SELECT 1;\n-- to\n", "sort -r | uniq"))
+        );
+        for text in
+            ["SELECT 1 | 2;", "SELECT '; | x';", "SELECT 1; SELECT 2 | 3", "| sort", "SELECT 1;"]
+        {
+            assert_eq!(piped(text), None, "{text}");
+        }
     }
 
     #[test]

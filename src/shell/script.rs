@@ -1,6 +1,7 @@
 //! Scripts: texts of statements and dot-commands, one after the other.
 
 use super::command::is_command;
+use super::pieces::piped;
 
 /// The statements and dot-commands of a text, with the line that each begins in, counted from 1.
 pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
@@ -21,7 +22,8 @@ pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
         }
         let (line_number, from) = *start.get_or_insert((idx + 1, at));
         // Only a line with a semicolon can end a statement.
-        if line.contains(';') && crate::plan::parse::is_complete(&text[from..end]) {
+        let is_whole = |text| crate::plan::parse::is_complete(text) || piped(text).is_some();
+        if line.contains(';') && is_whole(&text[from..end]) {
             items.push((line_number, text[from..end].trim()));
             start = None;
         }
@@ -38,8 +40,7 @@ mod tests {
 
     #[test]
     fn commands_stand_between_statements_only() {
-        let text =
-            "-- first\n.mode csv\n\nSELECT ';'\n.5;\nSELECT 2; SELECT 3;\n.timer on\nSELECT 4";
+        let text = "-- first\n.mode csv\n\nSELECT ';'\n.5;\nSELECT 2; SELECT 3;\n.timer on\nSELECT 4; | sort\n| wc\nSELECT 5";
         assert_eq!(
             items(text),
             [
@@ -47,7 +48,9 @@ mod tests {
                 (4, "SELECT ';'\n.5;"),
                 (6, "SELECT 2; SELECT 3;"),
                 (7, ".timer on"),
-                (8, "SELECT 4"),
+                (8, "SELECT 4; | sort"),
+                (9, "| wc"),
+                (10, "SELECT 5"),
             ]
         );
         assert!(items("\n-- nothing\n").is_empty());
