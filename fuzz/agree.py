@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Asks DuckDB the questions of the slt files and compares its answers with the ones written there.
+"""Asks another engine the questions of the slt files and compares its answers with the ones written there.
 
-    python3 fuzz/agree.py [FILE...]
+    python3 fuzz/agree.py [--peer DuckDB|DataFusion|PostgreSQL] [--dsn DSN] [FILE...]
 
-An answer that is another one there on purpose says so: a comment above the question names DuckDB and the
-reason. What DuckDB has no answer to is counted, and is no difference. Run from the project's root.
-Needs: pip install duckdb
+An answer that is another one there on purpose says so: a comment above the question names the engine and the
+reason. What it has no answer to is counted, and is no difference. Run from the project's root.
+Needs: pip install duckdb, or datafusion, or psycopg and the DSN of a database that may be emptied.
 """
 
+import argparse
 import pathlib
 import re
 import sys
@@ -36,6 +37,8 @@ def shown(value):
         return "NULL"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list) and value and all(isinstance(item, tuple) for item in value):
+        value = dict(value)
     if isinstance(value, list):
         return "[" + ", ".join(shown(item) for item in value) + "]"
     if isinstance(value, dict):
@@ -54,20 +57,61 @@ def comparable(row):
     return re.sub(r"\s+", " ", words.replace("T00:00:00", " 00:00:00"))
 
 
-def main():
+def duckdb(_):
     import duckdb
 
-    names = sys.argv[1:] or sorted(str(path) for path in pathlib.Path(".").glob(FILES))
+    connection = duckdb.connect()
+    return lambda sql: connection.execute(sql).fetchall()
+
+
+def datafusion(_):
+    from datafusion import SessionContext
+
+    context = SessionContext()
+
+    def rows(sql):
+        batches = context.sql(sql).collect()
+        return [row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns))]
+
+    return rows
+
+
+def postgresql(dsn):
+    import psycopg
+
+    connection = psycopg.connect(dsn, autocommit=True)
+    connection.execute("DROP SCHEMA public CASCADE")
+    connection.execute("CREATE SCHEMA public")
+
+    def rows(sql):
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+    return rows
+
+
+PEERS = {"DuckDB": duckdb, "DataFusion": datafusion, "PostgreSQL": postgresql}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", choices=PEERS, default="DuckDB")
+    parser.add_argument("--dsn", default="")
+    parser.add_argument("files", nargs="*")
+    asked = parser.parse_args()
+    names = asked.files or sorted(str(path) for path in pathlib.Path(".").glob(FILES))
     same, refused, explained, different = 0, 0, 0, 0
     for name in names:
-        duck = duckdb.connect()
+        answer = PEERS[asked.peer](asked.dsn)
         for comment, head, sql, expected in records(pathlib.Path(name).read_text()):
             kind, *rest = head.split()
             if rest and rest[0] == "error":
                 continue
             try:
-                found = [" ".join(shown(value) for value in row) for row in duck.execute(sql).fetchall()]
-            except duckdb.Error:
+                found = [" ".join(shown(value) for value in row) for row in answer(sql)]
+            except BaseException as error:  # whatever it is, it is no answer
+                if isinstance(error, KeyboardInterrupt):
+                    raise
                 refused += kind == "query"
                 continue
             if kind != "query":
@@ -77,13 +121,13 @@ def main():
                 found, wanted = sorted(found), sorted(wanted)
             if found == wanted:
                 same += 1
-            elif "DuckDB" in comment:
+            elif asked.peer in comment:
                 explained += 1
             else:
                 different += 1
-                print(f"-- {name}\n{sql}\n   here:   {wanted}\n   DuckDB: {found}\n")
-    print(f"{same} answers agree, {explained} differ for the reason given, {different} differ; "
-          f"DuckDB has none to {refused}")
+                print(f"-- {name}\n{sql}\n   here:   {wanted}\n   there:  {found}\n")
+    print(f"{asked.peer}: {same} answers agree, {explained} differ for the reason given, {different} differ; "
+          f"it has none to {refused}")
     return min(different, 1)
 
 

@@ -2,7 +2,9 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// The generic dialect with numbers such as `1_000_000`, `ORDER BY ALL`, lambdas and commas behind the
 /// last item.
@@ -30,6 +32,12 @@ impl Dialect for SwathDialect {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         GenericDialect.is_identifier_part(ch)
+    }
+
+    /// `j ->> 'a' = 'x'` compares what stands at the key, as in PostgreSQL.
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        let is_arrow = matches!(parser.peek_token_ref().token, Token::Arrow | Token::LongArrow);
+        is_arrow.then(|| Ok(self.prec_value(Precedence::DoubleColon) - 1))
     }
 
     yes! {

@@ -2,7 +2,9 @@
 
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::error::DataFusionError;
-use datafusion::sql::parser::{DFParser, DFParserBuilder, ExplainStatement, Statement};
+use datafusion::sql::parser::{
+    CopyToSource, CopyToStatement, DFParser, DFParserBuilder, ExplainStatement, Statement,
+};
 use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -60,6 +62,27 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(&Error::from(error), sql, &respelled))
+        .map(|mut all| {
+            if tokens.iter().any(|found| found.token == Token::Arrow) {
+                all.iter_mut().for_each(|parsed| arrows_are_operators(&mut parsed.statement));
+            }
+            all
+        })
+}
+
+/// `j -> 'a'` is a key of JSON wherever no function is expected.
+fn arrows_are_operators(statement: &mut Statement) {
+    let walk = || match statement {
+        Statement::CopyTo(CopyToStatement { source: CopyToSource::Query(query), .. }) => {
+            super::sugar::json::operators(query);
+        }
+        statement => {
+            if let Some(sql) = super::names::sql_of_mut(statement) {
+                super::sugar::json::operators(sql);
+            }
+        }
+    };
+    with_stack(walk);
 }
 
 fn parse_all(parser: &mut DFParser<'_>) -> Result<Vec<Parsed>, DataFusionError> {

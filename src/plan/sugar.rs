@@ -12,11 +12,13 @@
 //! = ANY (..), <> ALL (..)         IN (..), NOT IN (..)
 //! > ALL (..), < ANY (..)           comparisons with the greatest or least
 //! sum(x), sum(x::INT)              the same with names of their own
+//! j -> 'a', j ->> '$.a.b'         json_get_json(j, 'a'), json_as_text(j, 'a', 'b')
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
 //! ```
 
 mod casts;
 mod joins;
+pub(super) mod json;
 mod pivot;
 mod subqueries;
 
@@ -189,7 +191,11 @@ impl VisitorMut for Rewriter<'_> {
             }
             *expr = double(text);
         }
-        expression(expr);
+        match json::getter(expr) {
+            Ok(Some(getter)) => *expr = getter,
+            Ok(None) => expression(expr),
+            Err(error) => return ControlFlow::Break(error),
+        }
         ControlFlow::Continue(())
     }
 }
