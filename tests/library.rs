@@ -170,6 +170,12 @@ fn headers_are_as_written() {
     let schema = answer.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["year(d)", "max(n, 2)", "n // 2", "('x').upper()", "n + 1", "(n + 1) * 2"]);
+    // Of what is united the first SELECT names the columns.
+    let sql = "SELECT sum(n), n FROM (SELECT 1 AS n) t GROUP BY n UNION ALL SELECT 2, 3 EXCEPT SELECT 4, 5";
+    let answer = engine.query(sql).expect("answers");
+    let schema = answer.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["sum(n)", "n"]);
 }
 
 /// A join of many tables, which takes the optimizer very long.

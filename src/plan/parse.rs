@@ -5,7 +5,9 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{
     CopyToSource, CopyToStatement, DFParser, DFParserBuilder, ExplainStatement, Statement,
 };
-use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{
+    Query, Select, SelectItem, SetExpr, SetQuantifier, Statement as SqlStatement,
+};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
@@ -381,8 +383,7 @@ fn end_of(sql: &str) -> Place {
 ///
 /// `None` where a column has a name of its own, or a wildcard makes the list unknown.
 pub fn written_headers(query: &Query) -> Option<Vec<Option<String>>> {
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    select
+    naming_side(&query.body)?
         .projection
         .iter()
         .map(|item| match item {
@@ -397,6 +398,17 @@ pub fn written_headers(query: &Query) -> Option<Vec<Option<String>>> {
             _ => None,
         })
         .collect()
+}
+
+/// The SELECT that names the columns: of set operations the first one.
+fn naming_side(body: &SetExpr) -> Option<&Select> {
+    use SetQuantifier::{AllByName, ByName, DistinctByName};
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::SetOperation { set_quantifier: ByName | AllByName | DistinctByName, .. } => None,
+        SetExpr::SetOperation { left, .. } => naming_side(left),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

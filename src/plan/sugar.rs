@@ -138,7 +138,12 @@ impl VisitorMut for Rewriter<'_> {
                 }
                 casts::told_apart(select, order_by.take());
             }
-            SetExpr::Values(values) => doubles_of_values(values),
+            SetExpr::Values(values) => {
+                doubles_of_values(values);
+                if let Some(selects) = united_values(values) {
+                    *side = selects;
+                }
+            }
             _ => {}
         });
         if let Err(error) = self.percent(query).and_then(|()| limits(query)) {
@@ -243,6 +248,44 @@ fn doubles_of_values(values: &mut Values) {
         if cells.iter().any(|cell| is_double(cell)) {
             cells.iter_mut().for_each(|cell| make_double(cell));
         }
+    }
+}
+
+/// VALUES with calls beside decimal literals as SELECTs that are united: what a call gives may be a double,
+/// and columns of unions know how the two meet.
+fn united_values(values: &Values) -> Option<SetExpr> {
+    const ROWS_MAX: usize = 500;
+    let is_call = |expr: &Expr| {
+        let found = visit_expressions(expr, |expr| match expr {
+            Expr::Function(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        found.is_break()
+    };
+    let width = values.rows.first()?.content.len();
+    let is_mixed = |column: usize| {
+        let cells = || values.rows.iter().filter_map(|row| row.content.get(column));
+        cells().any(is_decimal) && cells().any(is_call)
+    };
+    if values.rows.len() > ROWS_MAX || !(0..width).any(is_mixed) {
+        return None;
+    }
+    let select = |cells: &[Expr]| {
+        let named = cells.iter().enumerate();
+        let items: Vec<String> =
+            named.map(|(idx, cell)| format!("{cell} AS column{}", idx + 1)).collect();
+        format!("SELECT {}", items.join(", "))
+    };
+    let selects: Vec<String> = values.rows.iter().map(|row| select(&row.content)).collect();
+    query(&selects.join(" UNION ALL ")).ok().map(|query| *query.body)
+}
+
+/// Whether an expression is a literal with a point.
+fn is_decimal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(expr) | Expr::UnaryOp { expr, .. } => is_decimal(expr),
+        Expr::Value(value) => matches!(&value.value, Value::Number(text, _) if text.contains('.')),
+        _ => false,
     }
 }
 
