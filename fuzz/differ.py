@@ -1,6 +1,6 @@
 """Asks swath, DuckDB and SQLite the same generated questions, and swath the same question in two ways.
 
-    python3 fuzz/differ.py --swath PROGRAM [--count 10000] [--seed 1] [--nan]      (needs the package duckdb)
+    python3 fuzz/differ.py --swath PROGRAM [--count 10000] [--seed 1] [--nan]      (needs duckdb, pyarrow)
 
 Rows are compared as multisets, numbers to nine digits. Of three answers two must agree, and swath must
 be one of them; an error is no answer, and is counted where others have one. With --nan, columns of
@@ -12,7 +12,6 @@ does not hold, and is NULL; by NoREC (ESEC/FSE 2020) as many rows pass a filter 
 import argparse
 import collections
 import concurrent.futures
-import json
 import math
 import pathlib
 import random
@@ -21,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import zlib
+
+import pyarrow
 
 TABLES = {
     "t": {"a": "int", "b": "int", "c": "text", "d": "real"},
@@ -46,6 +47,7 @@ TYPES = {"int": "BIGINT", "text": "VARCHAR", "real": "DOUBLE"}
 
 # So many questions are one script; one that fails ends it, and the rest is asked again.
 ASKED_AT_ONCE = 100
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def make_rows(rng, has_nan):
@@ -239,8 +241,8 @@ class Generator:
 def normal(value):
     if isinstance(value, bool):
         return int(value)
-    if value in ("NaN", "Infinity", "-Infinity") or isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(float(value)) else str(float(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else str(value)
     if isinstance(value, float):
         return f"{value:.9g}" if value != int(value) or abs(value) > 1e15 else f"{int(value)}"
     if isinstance(value, int):
@@ -297,17 +299,18 @@ class Engines:
     def run(self, way, questions):
         """Answers up to and with the first error."""
         script = "".join(f"{sql};\n" for sql in questions)
-        command = [self.program, "--quiet", "--no-cache", "--format", "json", *way, "-c", self.views, "-c", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-        # Objects may repeat a name: pairs keep them all.
-        decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: [value for _, value in pairs])
-        answers, text = [], done.stdout.lstrip()
-        while text:
-            rows, end = decoder.raw_decode(text)
+        command = [self.program, "--quiet", "--no-cache", "--format", "arrow", *way, "-c", self.views, "-c", script]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=600)
+        answers, streams = [], pyarrow.BufferReader(done.stdout)
+        while streams.tell() < len(done.stdout):
+            batches = list(pyarrow.ipc.open_stream(streams))
+            rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
             answers.append((multiset(rows), ""))
-            text = text[end:].lstrip()
         if done.returncode:
-            answers.append((None, done.stderr.strip()))
+            # One that fails half-way has begun to answer, and the stream has no end.
+            if answers and not done.stdout.endswith(END_OF_STREAM):
+                answers.pop()
+            answers.append((None, done.stderr.decode().strip()))
         elif len(answers) < len(questions):
             sys.exit(f"{len(questions)} questions, {len(answers)} answers: {questions[len(answers)]}")
         return answers

@@ -27,11 +27,13 @@ use serde::{Deserialize, Serialize};
 
 use super::scan;
 use crate::exec::group_top::GroupTopExec;
+use crate::exec::padded::PaddedExec;
 use crate::plan::functions;
 
 /// What the bytes of a node begin with.
 const SCAN: u8 = b's';
 const GROUP_TOP: u8 = b'g';
+const PADDED: u8 = b'p';
 const BALLISTA: u8 = b'b';
 
 /// Our operators and functions, and Ballista's.
@@ -84,6 +86,10 @@ impl PhysicalExtensionCodec for Codec {
                 Err(error) => internal_err!("an operator cannot be described: {error}"),
             };
         }
+        if node.is::<PaddedExec>() {
+            bytes.push(PADDED);
+            return Ok(());
+        }
         bytes.push(BALLISTA);
         self.ballista.try_encode(node, bytes, converter)
     }
@@ -114,6 +120,7 @@ impl PhysicalExtensionCodec for Codec {
                 let input = Arc::clone(input);
                 Ok(Arc::new(GroupTopExec::new(input, keys, order, sent.count, sent.is_final)))
             }
+            (Some((&PADDED, _)), [input]) => Ok(Arc::new(PaddedExec::new(Arc::clone(input)))),
             (Some((&BALLISTA, rest)), _) => {
                 self.ballista.try_decode(rest, inputs, context, converter)
             }

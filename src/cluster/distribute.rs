@@ -24,7 +24,7 @@ use datafusion::physical_plan::{
 use super::{functions, scan};
 
 /// Operators that were looked at: what a task gives of its partitions does not depend on others.
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 28] = [
     "AggregateExec",
     "BoundedWindowAggExec",
     "CoalesceBatchesExec",
@@ -41,6 +41,7 @@ const KNOWN: [&str; 27] = [
     "LazyMemoryExec",
     "LocalLimitExec",
     "NestedLoopJoinExec",
+    "PaddedExec",
     "PlaceholderRowExec",
     "ProjectionExec",
     "RepartitionExec",

@@ -191,10 +191,13 @@ impl Session {
         drop(paused);
         let mut state = run.clock.watch(state);
         let mut logical = state.optimize(logical).map_err(not_decorrelated)?;
-        if !plan::rules::min_max::are_bounds(&logical)? {
+        let are_bounds = plan::rules::min_max::are_bounds(&logical)?;
+        let joins_doubles = plan::rules::one_zero::joins_doubles(&logical)?;
+        if !are_bounds || joins_doubles {
             let mut config = state.config().clone();
             let optimizer = &mut config.options_mut().optimizer;
-            optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+            optimizer.enable_aggregate_dynamic_filter_pushdown &= are_bounds;
+            optimizer.enable_join_dynamic_filter_pushdown &= !joins_doubles;
             state = reconfigured(state, config);
         }
         let is_here = fragments.is_none() && !run.remote.is_set();

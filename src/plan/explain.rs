@@ -28,6 +28,7 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use crate::exec::fragment::ReuseExec;
 use crate::exec::groups::{GroupsExec, PartialGroupsExec};
+use crate::exec::padded::PaddedExec;
 use crate::exec::shared::SharedExec;
 use crate::exec::stage::Scan;
 use crate::formats::source::{FilePlan, SkippedRanges};
@@ -52,6 +53,9 @@ fn draw_node(
     shown: &mut HashSet<usize>,
     text: &mut String,
 ) {
+    if let Some(side) = plan.downcast_ref::<PaddedExec>() {
+        return draw_node(side.input(), own_prefix, child_prefix, shown, text);
+    }
     let _ = writeln!(text, "{own_prefix}{}", describe(plan));
     let shared = plan.downcast_ref::<SharedExec>();
     let children = match shared.filter(|shared| shown.insert(shared.id())) {

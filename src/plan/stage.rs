@@ -27,6 +27,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 use super::explain::{describe, scan_of, unindexed};
 use crate::exec::fragment::ReuseExec;
 use crate::exec::groups::GroupsExec;
+use crate::exec::padded::PaddedExec;
 use crate::exec::shared::SharedExec;
 use crate::exec::stage::{Exchange, Measured, Scan, Stage, StageGraph};
 use crate::units::{show_bytes, show_counted};
@@ -154,6 +155,9 @@ fn walk_uncut(node: &Plan, draft: &mut Draft, input: &dyn Fn(&Plan) -> Option<us
     }
     if children.is_empty() {
         draft.pipelines.push(Vec::new());
+    }
+    if node.is::<PaddedExec>() {
+        return;
     }
     // Where it takes in a stage, the exchange of that stage says the same.
     let is_said = exchange_of(node, false).is_some_and(|(below, _)| input(&below).is_some());

@@ -4,6 +4,7 @@ pub mod arithmetic;
 pub mod counted;
 pub mod distribution;
 pub mod double;
+pub mod extremes;
 pub mod sum;
 pub mod texts;
 use datafusion::logical_expr::ScalarUDF;
@@ -17,6 +18,8 @@ pub fn register(context: &mut SessionContext) {
     let _ = datafusion_functions_json::register_all(context);
     context.register_udaf(sum::sum());
     context.register_udaf(double::avg());
+    context.register_udaf(extremes::max());
+    context.register_udaf(extremes::min());
     context.register_udaf(counted::mode());
     context.register_udaf(counted::histogram());
     context.register_udaf(distribution::distribution());

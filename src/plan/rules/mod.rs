@@ -14,6 +14,7 @@
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
+//! | `outer_joins` | physical | what is constant on the side filled up with NULLs is not above it |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
@@ -39,6 +40,7 @@ pub mod min_max;
 pub mod one_nan;
 pub mod one_zero;
 pub mod ordered_conditions;
+pub mod outer_joins;
 pub mod partition_keys;
 pub mod unambiguous_filters;
 
@@ -84,6 +86,8 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
         rules.insert(position, Arc::new(first_of_groups::FirstOfGroups));
     }
+    // What comes in front of it does not look at orders.
+    rules.insert(0, Arc::new(outer_joins::OuterJoins));
     if purpose == Purpose::Here {
         rules.insert(0, Arc::new(partition_keys::PartitionKeys));
         // Behind the last filter that is pushed, before the plan is checked.

@@ -6,7 +6,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -43,6 +43,25 @@ impl AnalyzerRule for OneZero {
         })
         .data()
     }
+}
+
+/// Whether tables are joined by doubles: what a join tells its scans of the keys that it has names the
+/// bits of each, if there are several columns.
+///
+/// # Errors
+/// None of its own.
+pub fn joins_doubles(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::Join(join) = plan {
+            let is_double = |(left, _): &(Expr, Expr)| {
+                left.get_type(join.left.schema()).is_ok_and(|data_type| data_type.is_floating())
+            };
+            found |= join.on.iter().any(is_double);
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Changes what an expression compares by bits.
