@@ -47,6 +47,8 @@ TYPES = {"int": "BIGINT", "text": "VARCHAR", "real": "DOUBLE"}
 
 # So many questions are one script; one that fails ends it, and the rest is asked again.
 ASKED_AT_ONCE = 100
+# How questions end whose answers have an order.
+SORTED = " NULLS LAST"
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -199,7 +201,14 @@ class Generator:
         kinds = [self.rng.choice(list(TYPES)) for _ in range(self.rng.randint(1, 3))]
         items = [self.value(kind, scope, 2) for kind in kinds]
         distinct = self.rng.choice(["", "", "DISTINCT "])
-        return f"SELECT {distinct}{', '.join(items)} FROM {text}{where}"
+        order = self.order(len(items)) if self.rng.random() < 0.3 else ""
+        return f"SELECT {distinct}{', '.join(items)} FROM {text}{where}{order}"
+
+    def order(self, width):
+        """By all columns, so that one order is right."""
+        directions = (self.rng.choice(["", " DESC"]) for _ in range(width))
+        keys = (f"{column}{direction}{SORTED}" for column, direction in enumerate(directions, 1))
+        return f" ORDER BY {', '.join(keys)}"
 
     def grouped(self):
         text, scope = self.source()
@@ -209,7 +218,8 @@ class Generator:
         items = keys + [self.aggregate(scope) for _ in range(self.rng.randint(1, 3))]
         group = f" GROUP BY {', '.join(keys)}" if keys else ""
         having = f" HAVING {self.aggregate(scope)} IS NOT NULL" if keys and self.rng.random() < 0.3 else ""
-        return f"SELECT {', '.join(items)} FROM {text}{where}{group}{having}"
+        order = self.order(len(items)) if keys and self.rng.random() < 0.3 else ""
+        return f"SELECT {', '.join(items)} FROM {text}{where}{group}{having}{order}"
 
     def together(self):
         kind = self.rng.choice(list(TYPES))
@@ -256,8 +266,10 @@ def normal(value):
         return text
 
 
-def multiset(rows):
-    return collections.Counter(tuple(normal(value) for value in row) for row in rows)
+def multiset(rows, sql):
+    """The rows and how often each is there; with their places if the question asks for an order."""
+    rows = (tuple(normal(value) for value in row) for row in rows)
+    return collections.Counter(enumerate(rows) if sql.endswith(SORTED) else rows)
 
 
 class Engines:
@@ -305,7 +317,7 @@ class Engines:
         while streams.tell() < len(done.stdout):
             batches = list(pyarrow.ipc.open_stream(streams))
             rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
-            answers.append((multiset(rows), ""))
+            answers.append((multiset(rows, questions[len(answers)]), ""))
         if done.returncode:
             # One that fails half-way has begun to answer, and the stream has no end.
             if answers and not done.stdout.endswith(END_OF_STREAM):
@@ -317,7 +329,7 @@ class Engines:
 
     def other(self, engine, sql):
         try:
-            return multiset(engine.execute(sql).fetchall()), ""
+            return multiset(engine.execute(sql).fetchall(), sql), ""
         except Exception as error:  # any error is no answer
             return None, str(error)
 

@@ -40,13 +40,13 @@ impl AnalyzerRule for DoublesStay {
             };
             let schema = super::schema_within(&plan)?;
             let names = NamePreserver::new(&plan);
-            let plan = plan
-                .map_expressions(|expr| {
-                    let name = names.save(&expr);
-                    let expr = expr.transform_up(|expr| meet(expr, &schema))?;
-                    Ok(expr.update_data(|expr| name.restore(expr)))
-                })?
-                .data;
+            let met = plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let expr = expr.transform_up(|expr| meet(expr, &schema))?;
+                Ok(expr.update_data(|expr| name.restore(expr)))
+            })?;
+            // What is above must see the types that the columns have now.
+            let plan = if met.transformed { met.data.recompute_schema()? } else { met.data };
             match plan {
                 LogicalPlan::Join(mut join) => {
                     for (left, right) in &mut join.on {

@@ -99,11 +99,11 @@ impl Found {
     }
 }
 
-/// An expression without its casts.
+/// An expression without its casts and parentheses.
 fn name(expr: &Expr) -> String {
     let mut bare = expr.clone();
     let _ = visit_expressions_mut(&mut bare, |expr| {
-        if let Expr::Cast { expr: inner, .. } = expr {
+        while let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
             *expr = inner.as_ref().clone();
         }
         ControlFlow::<()>::Continue(())
