@@ -658,6 +658,8 @@ fn state(engine: &Inner) -> SessionState {
     options.optimizer.hash_join_single_partition_threshold_rows = shared_build;
     options.optimizer.hash_join_single_partition_threshold = shared_build * SHARED_BUILD_ROW_BYTES;
     // Keys of a short range are looked up by position (measured in benches/README.md).
+    // The planner takes some columns of outer joins for free of NULLs, and would refuse its own plan.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.perfect_hash_join_small_build_threshold = 4_000_000;
     options.execution.perfect_hash_join_min_key_density = 0.04;
     options.explain.show_statistics = false;
