@@ -256,6 +256,18 @@ fn files_that_their_paths_rule_out_are_not_looked_at() {
                 WHERE a.day = 203 AND b.day = 207";
     assert_eq!(shown(both).0, [["none", "2"]]);
     assert_eq!(shown("SELECT max(day) AS d FROM 'DAYS'").0, [["399"]]);
+    // A name that the sample lacks is not taken for one of the query around, nor is it no key at all.
+    for sql in [
+        "SELECT o.extra FROM (SELECT 'q' AS extra) o WHERE EXISTS
+         (SELECT 1 FROM 'DAYS' WHERE day = 103 AND extra = 'q')",
+        "SELECT * FROM (SELECT 'q' AS extra, 1 AS id) a NATURAL JOIN (SELECT * FROM 'DAYS' WHERE day = 103) b",
+    ] {
+        assert!(shown(sql).0.is_empty(), "{sql}");
+    }
+    assert_eq!(shown("DESCRIBE SELECT * FROM 'DAYS' WHERE day = 203").0.len(), 4);
+    let session = engine.session();
+    let prepare = format!("PREPARE p AS SELECT value FROM '{days}' WHERE day = $1; EXECUTE p(203)");
+    assert_eq!(rows(&session.query(&prepare).expect("runs")), [["none"]]);
     // What is known by now changes no answer.
     assert_eq!(shown(narrow), before);
     let error = engine.query(&format!("SELECT nope FROM '{days}' WHERE day = 1"));

@@ -67,6 +67,17 @@ impl Seen {
         unseen()
     }
 
+    /// Asks for all files, if some location was only sampled: names may mean other columns then.
+    pub fn ask_for_all(&self) -> Option<Error> {
+        let mut inner = self.inner();
+        if !inner.is_partial || inner.samples {
+            return None;
+        }
+        inner.all = true;
+        inner.has_asked = true;
+        Some(unseen())
+    }
+
     /// The statement is planned: what fails from now on has other reasons.
     pub fn settle(&self) {
         self.inner().is_partial = false;

@@ -27,7 +27,7 @@ use super::answer::AnswerKind;
 use super::copy::Target;
 use super::params::{self, Params};
 use super::running::{Run, bounded};
-use super::session::{Session, Statement, source_key};
+use super::session::{Session, Statement, reads_stdin, source_key};
 use super::settings::Settings;
 use crate::dataset::table::{DatasetTable, FILE_ROW_NUMBER, FILENAME};
 use crate::dataset::{Dataset, OpenRequest, check, inventory, sniffed};
@@ -136,6 +136,14 @@ impl Session {
         }?;
         clock.check()?;
         plan::refuse::check_plan(&logical)?;
+        // Where a name that a sample lacks may mean something else, and where nothing is read that would ask.
+        let is_natural = statement.text.to_lowercase().contains("natural");
+        let is_described = matches!(logical, LogicalPlan::DescribeTable(_));
+        if (is_natural || is_described || plan::names::looks_outside(&logical)?)
+            && let Some(error) = run.seen.ask_for_all()
+        {
+            return Err(error);
+        }
         if let LogicalPlan::DescribeTable(describe) = &logical {
             return described(&describe.schema);
         }
@@ -299,7 +307,13 @@ impl Session {
             .into_iter()
             .map(|column| (column.to_lowercase(), column))
             .collect();
-        let mentioned = plan::names::mentioned(parsed);
+        // What is kept for later statements, or cannot be tried twice, is not tried on a sample.
+        let is_kept = matches!(parsed, DfStatement::Statement(statement)
+            if matches!(statement.as_ref(), SqlStatement::Prepare { .. }));
+        let mentioned = match is_kept || reads_stdin(&run.sources) {
+            true => HashSet::new(),
+            false => plan::names::mentioned(parsed),
+        };
         let mut tables = Vec::with_capacity(run.sources.len());
         for source in &run.sources {
             let table = self.open_one(&mentioned, source, &spelling, run).await?;

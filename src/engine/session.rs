@@ -107,7 +107,7 @@ impl std::fmt::Display for Statement {
 }
 
 /// What can be read only once cannot be read again.
-fn reads_stdin(sources: &[Source]) -> bool {
+pub(super) fn reads_stdin(sources: &[Source]) -> bool {
     sources.iter().flat_map(|source| &source.locations).any(|location| location == "stdin")
 }
 

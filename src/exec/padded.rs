@@ -17,7 +17,6 @@ use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
-use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -109,10 +108,6 @@ impl ExecutionPlan for PaddedExec {
             [input] => Ok(Arc::clone(input)),
             _ => internal_err!("the side of a join has one input"),
         }
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        self.input.metrics()
     }
 
     fn supports_limit_pushdown(&self) -> bool {

@@ -11,6 +11,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 #[derive(Debug)]
 pub struct SwathDialect;
 
+/// The operator of JSON, where it is not the arrow of a function.
+pub(super) const ARROW: &str = "->";
+
 /// What this dialect shares with the generic one, which leaves everything else to the parser.
 macro_rules! yes {
     ($($name:ident)*) => { $(fn $name(&self) -> bool { true })* };
@@ -36,7 +39,9 @@ impl Dialect for SwathDialect {
 
     /// `j ->> 'a' = 'x'` compares what stands at the key, as in PostgreSQL.
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
-        let is_arrow = matches!(parser.peek_token_ref().token, Token::Arrow | Token::LongArrow);
+        let token = &parser.peek_token_ref().token;
+        let is_arrow = matches!(token, Token::Arrow | Token::LongArrow)
+            || matches!(token, Token::CustomBinaryOperator(operator) if operator == ARROW);
         is_arrow.then(|| Ok(self.prec_value(Precedence::DoubleColon) - 1))
     }
 

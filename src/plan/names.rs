@@ -7,6 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     ExceptSelectItem, ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator,
@@ -32,6 +34,19 @@ pub fn mentioned(statement: &Statement) -> HashSet<String> {
         });
     }
     names
+}
+
+/// Whether a subquery of a plan names columns of the query around it.
+///
+/// # Errors
+/// None of its own.
+pub fn looks_outside(plan: &LogicalPlan) -> datafusion::common::Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|plan| {
+        found |= plan.contains_outer_reference();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn sql_of(statement: &Statement) -> Option<&SqlStatement> {

@@ -58,14 +58,22 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().unwrap_or_default();
     check_chains(&tokens)?;
     let respelled = respell(sql, &tokens);
-    DFParserBuilder::new(respelled.text.as_ref())
+    let has_arrows = tokens.iter().any(|found| found.token == Token::Arrow);
+    let builder = match Tokenizer::new(&dialect, &respelled.text).tokenize_with_location() {
+        Ok(mut tokens) if has_arrows => {
+            super::sugar::json::mark_operators(&mut tokens);
+            DFParserBuilder::new(tokens)
+        }
+        _ => DFParserBuilder::new(respelled.text.as_ref()),
+    };
+    builder
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parse_all(&mut parser))
         .map_err(|error| with_place(&Error::from(error), sql, &respelled))
         .map(|mut all| {
-            if tokens.iter().any(|found| found.token == Token::Arrow) {
+            if has_arrows {
                 all.iter_mut().for_each(|parsed| arrows_are_operators(&mut parsed.statement));
             }
             all
@@ -76,11 +84,11 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 fn arrows_are_operators(statement: &mut Statement) {
     let walk = || match statement {
         Statement::CopyTo(CopyToStatement { source: CopyToSource::Query(query), .. }) => {
-            super::sugar::json::operators(query);
+            super::sugar::json::unmark_operators(query);
         }
         statement => {
             if let Some(sql) = super::names::sql_of_mut(statement) {
-                super::sugar::json::operators(sql);
+                super::sugar::json::unmark_operators(sql);
             }
         }
     };

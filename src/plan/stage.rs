@@ -59,6 +59,7 @@ struct Draft {
 impl Cutter {
     /// Adds the stage whose last operator is `top`, behind those that it reads; returns its number.
     fn stage(&mut self, top: &Plan, exchange: Exchange) -> usize {
+        let top = side_of(top);
         let mut draft = Draft::default();
         self.walk(top, &mut draft, false);
         let scans = draft.nodes.iter().flat_map(scans_below).collect();
@@ -86,6 +87,7 @@ impl Cutter {
     }
 
     fn walk(&mut self, node: &Plan, draft: &mut Draft, is_broadcast: bool) {
+        let node = side_of(node);
         if let Some((input, exchange)) = exchange_of(node, is_broadcast) {
             let shared = node.downcast_ref::<SharedExec>().map(SharedExec::id);
             let known = shared.and_then(|shared| self.shared.get(&shared).copied());
@@ -143,7 +145,13 @@ pub fn stage_of(
     }
 }
 
+/// The side of an outer join itself: what stands above it does nothing.
+fn side_of(node: &Plan) -> &Plan {
+    node.downcast_ref::<PaddedExec>().map_or(node, |side| side_of(side.input()))
+}
+
 fn walk_uncut(node: &Plan, draft: &mut Draft, input: &dyn Fn(&Plan) -> Option<usize>) {
+    let node = side_of(node);
     if let Some(id) = input(node) {
         draft.inputs.push(id);
         draft.pipelines.push(vec![format!("stage {id}")]);
@@ -155,9 +163,6 @@ fn walk_uncut(node: &Plan, draft: &mut Draft, input: &dyn Fn(&Plan) -> Option<us
     }
     if children.is_empty() {
         draft.pipelines.push(Vec::new());
-    }
-    if node.is::<PaddedExec>() {
-        return;
     }
     // Where it takes in a stage, the exchange of that stage says the same.
     let is_said = exchange_of(node, false).is_some_and(|(below, _)| input(&below).is_some());

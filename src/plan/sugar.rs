@@ -140,9 +140,7 @@ impl VisitorMut for Rewriter<'_> {
             }
             SetExpr::Values(values) => {
                 doubles_of_values(values);
-                if let Some(selects) = united_values(values) {
-                    *side = selects;
-                }
+                self.doubles_beside_calls(values);
             }
             _ => {}
         });
@@ -251,33 +249,12 @@ fn doubles_of_values(values: &mut Values) {
     }
 }
 
-/// VALUES with calls beside decimal literals as SELECTs that are united: what a call gives may be a double,
-/// and columns of unions know how the two meet.
-fn united_values(values: &Values) -> Option<SetExpr> {
-    const ROWS_MAX: usize = 500;
-    let is_call = |expr: &Expr| {
-        let found = visit_expressions(expr, |expr| match expr {
-            Expr::Function(_) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        });
-        found.is_break()
-    };
-    let width = values.rows.first()?.content.len();
-    let is_mixed = |column: usize| {
-        let cells = || values.rows.iter().filter_map(|row| row.content.get(column));
-        cells().any(is_decimal) && cells().any(is_call)
-    };
-    if values.rows.len() > ROWS_MAX || !(0..width).any(is_mixed) {
-        return None;
-    }
-    let select = |cells: &[Expr]| {
-        let named = cells.iter().enumerate();
-        let items: Vec<String> =
-            named.map(|(idx, cell)| format!("{cell} AS column{}", idx + 1)).collect();
-        format!("SELECT {}", items.join(", "))
-    };
-    let selects: Vec<String> = values.rows.iter().map(|row| select(&row.content)).collect();
-    query(&selects.join(" UNION ALL ")).ok().map(|query| *query.body)
+fn has_call(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Function(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Whether an expression is a literal with a point.
@@ -338,6 +315,30 @@ impl<'a> Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
+    /// Decimal literals of VALUES in columns in which a call gives a double: asks what the calls give.
+    fn doubles_beside_calls(&self, values: &mut Values) {
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        for column in 0..width {
+            let mut cells: Vec<&mut Expr> =
+                values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
+            if !cells.iter().any(|cell| is_decimal(cell)) {
+                continue;
+            }
+            let calls: HashSet<String> =
+                cells.iter().filter(|cell| has_call(cell)).map(ToString::to_string).collect();
+            let is_double = |call: &String| -> Result<bool> {
+                let asked = query(&format!("SELECT typeof({call})"))?;
+                let given = (self.lookups.values)(self.in_context(asked))?;
+                let given = given.first().map(ToString::to_string).unwrap_or_default();
+                Ok(["'DOUBLE'", "'REAL'"].contains(&given.as_str()))
+            };
+            // A call that cannot stand alone is left to the planner.
+            if calls.iter().any(|call| is_double(call).unwrap_or(false)) {
+                cells.iter_mut().for_each(|cell| make_double(cell));
+            }
+        }
+    }
+
     /// LIMIT n %: the rows are counted first.
     fn percent(&self, query: &mut Query) -> Result<()> {
         let Some(LimitClause::LimitOffset { limit: Some(Expr::Function(call)), .. }) =

@@ -338,7 +338,7 @@ impl Shell<'_> {
     }
 
     /// Sends the last result to a command.
-    fn pipe_last(&mut self, to: &str) -> Done {
+    pub(super) fn pipe_last(&mut self, to: &str) -> Done {
         if to.is_empty() {
             return Err(Error::usage("no command given").hint("| sort"));
         }

@@ -192,6 +192,10 @@ impl<'a> Shell<'a> {
             return self.shown(done);
         }
         let (sql, done) = match pieces::piped(line) {
+            Some((_, "")) => {
+                let done = self.pipe_last("");
+                return self.shown(done);
+            }
             Some((sql, to)) => (sql, self.run_sql_to(sql, &Output::Command(to.to_string()))),
             None => (line, self.run_sql(line)),
         };

@@ -12,16 +12,20 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::datasource::physical_plan::parquet::source::ParquetSource;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr as PhysicalBinaryExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr as PhysicalBinaryExpr, Column as PhysicalColumn, Literal,
+};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -30,6 +34,26 @@ use crate::formats::one_nan;
 
 /// Aggregates to which any NaN is like another.
 const ADDING: [&str; 2] = ["avg", "sum"];
+
+/// Aggregates and windows that give a value that they were given, or have one NaN themselves.
+const PASSING: [&str; 16] = [
+    "any_value",
+    "arg_max",
+    "arg_min",
+    "avg",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "max",
+    "max_by",
+    "min",
+    "min_by",
+    "mode",
+    "nth_value",
+    "percentile_disc",
+    "sum",
+];
 
 /// The rule for statements.
 #[derive(Debug, Default)]
@@ -48,10 +72,48 @@ impl AnalyzerRule for OneNan {
                 let name = names.save(&expr);
                 let expr = expr.transform_up(|expr| Ok(within(expr, &schema)))?;
                 Ok(expr.update_data(|expr| name.restore(expr)))
-            })
+            })?
+            .transform_data(above)
         })
         .data()
     }
+}
+
+/// Puts the function above aggregates and windows that compute.
+fn above(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let (exprs, start) = match &plan {
+        LogicalPlan::Aggregate(aggregate) => (&aggregate.aggr_expr, aggregate.group_expr_len()?),
+        LogicalPlan::Window(window) => (&window.window_expr, window.input.schema().fields().len()),
+        _ => return Ok(Transformed::no(plan)),
+    };
+    let computes = |expr: &Expr| {
+        let name = match expr.clone().unalias() {
+            Expr::AggregateFunction(call) => call.func.name().to_string(),
+            Expr::WindowFunction(call) => call.fun.name().to_string(),
+            _ => return false,
+        };
+        !PASSING.contains(&name.as_str())
+    };
+    let mut changed = false;
+    let columns: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .enumerate()
+        .map(|(idx, (table, field))| {
+            let column = Expr::Column(Column::new(table.cloned(), field.name()));
+            let expr = idx.checked_sub(start).and_then(|idx| exprs.get(idx));
+            if !one_nan::has_nan(field.data_type()) || !expr.is_some_and(computes) {
+                return column;
+            }
+            changed = true;
+            let call = ScalarFunction::new_udf(one_nan::function(), vec![column]);
+            Expr::ScalarFunction(call).alias_qualified(table.cloned(), field.name())
+        })
+        .collect();
+    if !changed {
+        return Ok(Transformed::no(plan));
+    }
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?)))
 }
 
 fn within(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -168,7 +230,7 @@ fn relaxed(filter: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
 
 /// The column to which nothing but the function is done.
 fn column_in(expr: &Arc<dyn PhysicalExpr>) -> Option<&Arc<dyn PhysicalExpr>> {
-    one_nan::argument(expr).filter(|inner| inner.is::<Column>())
+    one_nan::argument(expr).filter(|inner| inner.is::<PhysicalColumn>())
 }
 
 /// Whether an expression is a literal, and no NaN.

@@ -6,19 +6,21 @@
 //! j -> '$.a.b[0]'                            json_get_json(j, 'a', 'b', 0)
 //! ```
 //!
-//! The parser takes `j -> 'a' > 1` for a function of j, `j -> ('a' > 1)`; it is one only as an argument of
-//! functions that take functions. What DataFusion's planner makes of `->` is a value of many types,
+//! The parser takes `j -> 'a' > 1` for a function of j, `j -> ('a' > 1)`, so the arrows that are none are
+//! marked before it runs. What DataFusion's planner makes of `->` is a value of many types,
 //! which nothing can be done with: `'n: ' || (j -> 'n')` was NULL.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    LambdaFunction, LambdaSyntax, OneOrManyWithParens, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Value, VisitMut,
+    visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::call;
 use crate::error::{Error, Result};
+use crate::plan::dialect::ARROW;
 
 /// Functions that take functions.
 const HIGHER: [&str; 11] = [
@@ -44,109 +46,55 @@ const GETTERS: [(&str, &str); 4] = [
 const AS_JSON: &str = "json_get_json";
 const AS_TEXT: &str = "json_as_text";
 
-/// Makes operators of what the parser takes for functions.
-pub(in crate::plan) fn operators(statement: &mut impl VisitMut) {
-    let _ = VisitMut::visit(statement, &mut Operators { functions: Vec::new() });
-}
-
-struct Operators {
-    /// For each call around what is visited, which of its arguments are functions.
-    functions: Vec<Vec<usize>>,
-}
-
-impl VisitorMut for Operators {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
-        let takes_functions = HIGHER.contains(&call.name.to_string().to_lowercase().as_str());
-        let mut found = Vec::new();
-        for (idx, function) in functions(call).filter(|_| takes_functions) {
-            if function.syntax == LambdaSyntax::Arrow {
-                // It is passed by until the call is left.
-                function.syntax = LambdaSyntax::LambdaKeyword;
-                found.push(idx);
+/// Tells the parser which arrows are operators: all but those between the parameters and the body of a
+/// function that is an argument.
+pub(in crate::plan) fn mark_operators(tokens: &mut [TokenWithSpan]) {
+    // For each bracket that is open, where it stands, and whether functions may be given in it.
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    let is_blank = |token: &Token| matches!(token, Token::Whitespace(_));
+    let mut said: Vec<usize> = Vec::new();
+    let mut closed = None;
+    for idx in 0..tokens.len() {
+        let before = |back: usize| said.len().checked_sub(back).map(|at| &tokens[said[at]].token);
+        match &tokens[idx].token {
+            token if is_blank(token) => continue,
+            Token::LParen => {
+                let is_higher = matches!(before(1), Some(Token::Word(word))
+                    if HIGHER.contains(&word.value.to_lowercase().as_str()));
+                open.push((said.len(), is_higher));
             }
-        }
-        self.functions.push(found);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Function(call) => {
-                let found = self.functions.pop().unwrap_or_default();
-                for (_, function) in functions(call).filter(|(idx, _)| found.contains(idx)) {
-                    function.syntax = LambdaSyntax::Arrow;
-                }
-            }
-            Expr::Lambda(function) if function.syntax == LambdaSyntax::Arrow => {
-                if let Some(operator) = operator(function) {
-                    *expr = operator;
+            Token::RParen => closed = open.pop().map(|(at, _)| at),
+            Token::Arrow => {
+                // `x -> ..` and `(x, y) -> ..`, behind a bracket or a comma.
+                let start = match before(1) {
+                    Some(Token::Word(_)) => said.len().checked_sub(1),
+                    Some(Token::RParen) => closed,
+                    _ => None,
+                };
+                let begins = start.and_then(|start| start.checked_sub(1)).is_some_and(|at| {
+                    matches!(tokens[said[at]].token, Token::LParen | Token::Comma)
+                });
+                let is_function = begins && open.last().is_some_and(|(_, is_higher)| *is_higher);
+                if !is_function {
+                    tokens[idx].token = Token::CustomBinaryOperator(ARROW.to_string());
                 }
             }
             _ => {}
         }
-        ControlFlow::Continue(())
+        said.push(idx);
     }
 }
 
-/// The arguments of a call that are functions, with their positions.
-fn functions(call: &mut Function) -> impl Iterator<Item = (usize, &mut LambdaFunction)> {
-    let args = match &mut call.args {
-        FunctionArguments::List(list) => &mut list.args[..],
-        _ => &mut [],
-    };
-    args.iter_mut().enumerate().filter_map(|(idx, arg)| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Lambda(function))) => {
-            Some((idx, function))
+/// Gives the operators that were marked their own kind.
+pub(in crate::plan) fn unmark_operators(statement: &mut impl VisitMut) {
+    let _ = visit_expressions_mut(statement, |expr| {
+        if let Expr::BinaryOp { op, .. } = expr
+            && matches!(op, BinaryOperator::Custom(custom) if custom == ARROW)
+        {
+            *op = BinaryOperator::Arrow;
         }
-        _ => None,
-    })
-}
-
-/// `j -> 'a' > 1` as it is meant: the operator binds more strongly than all in the function's body.
-fn operator(function: &LambdaFunction) -> Option<Expr> {
-    let parameter = match &function.params {
-        OneOrManyWithParens::One(parameter) => parameter,
-        OneOrManyWithParens::Many(parameters) => match &parameters[..] {
-            [parameter] => parameter,
-            _ => return None,
-        },
-    };
-    if parameter.data_type.is_some() {
-        return None;
-    }
-    let mut body = function.body.as_ref().clone();
-    let key = first_of(&mut body);
-    let right = Box::new(key.clone());
-    let left = Box::new(Expr::Identifier(parameter.name.clone()));
-    *key = Expr::BinaryOp { left, op: BinaryOperator::Arrow, right };
-    Some(body)
-}
-
-/// What stands first in an expression.
-fn first_of(expr: &mut Expr) -> &mut Expr {
-    match expr {
-        Expr::BinaryOp { left: first, .. }
-        | Expr::IsNull(first)
-        | Expr::IsNotNull(first)
-        | Expr::IsTrue(first)
-        | Expr::IsNotTrue(first)
-        | Expr::IsFalse(first)
-        | Expr::IsNotFalse(first)
-        | Expr::IsDistinctFrom(first, _)
-        | Expr::IsNotDistinctFrom(first, _)
-        | Expr::InList { expr: first, .. }
-        | Expr::InSubquery { expr: first, .. }
-        | Expr::Between { expr: first, .. }
-        | Expr::Like { expr: first, .. }
-        | Expr::ILike { expr: first, .. }
-        | Expr::SimilarTo { expr: first, .. }
-        | Expr::AnyOp { left: first, .. }
-        | Expr::AllOp { left: first, .. } => first_of(first),
-        key => key,
-    }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// The call of a function of ours for an operator or another tool's function.
@@ -191,7 +139,8 @@ pub(super) fn getter(expr: &Expr) -> Result<Option<Expr>> {
 fn path_in(key: &Expr) -> Option<&str> {
     let Expr::Value(value) = key else { return None };
     let Value::SingleQuotedString(text) = &value.value else { return None };
-    text.starts_with('$').then_some(text)
+    // Keys such as `$oid` are keys.
+    (text == "$" || text.starts_with("$.") || text.starts_with("$[")).then_some(text)
 }
 
 /// The keys and positions of a path such as `$.a."b c"[0]`.
