@@ -64,6 +64,11 @@ def state(program, folder):
     return done.stdout.strip() if done.returncode == 0 else f"unreadable: {done.stderr.strip()}"
 
 
+def is_wakeup(hit):
+    """Whether a call woke a thread, and wrote to no file."""
+    return any(kind in hit for kind in ("eventfd", "pipe:", "socket:"))
+
+
 def litter(folder):
     found = [path for path in pathlib.Path(folder).rglob(".swath-*")]
     return [str(path) for path in found]
@@ -92,6 +97,7 @@ def main():
             shutil.rmtree(target)
             for call in asked.calls.split(","):
                 for error in ERRORS.get(call, ["EIO"]):
+                    missed = 0
                     for nth in range(1, asked.most + 1):
                         shutil.copytree(start, target)
                         log = f"{base}/log"
@@ -101,9 +107,13 @@ def main():
                         lines = pathlib.Path(log).read_text(errors="replace").splitlines()
                         hits = [line for line in lines if "(INJECTED)" in line]
                         was_hit = bool(hits)
-                        if any("eventfd" in hit or "pipe:" in hit or "socket:" in hit for hit in hits):
+                        if any(is_wakeup(hit) for hit in hits):
                             shutil.rmtree(target)
+                            missed += 1
+                            if missed == 3:
+                                break
                             continue
+                        missed = 0
                         left = state(program, target)
                         tried += was_hit
                         if done is None:

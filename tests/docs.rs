@@ -135,7 +135,8 @@ fn the_readme_runs_as_printed() {
             .output()
             .expect("a shell");
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command}: {error}");
+        let cluster = fs::read_to_string(folder.path().join("cluster.log")).unwrap_or_default();
+        assert!(output.status.success(), "{command}: {error}\n{cluster}");
         count += 1;
     }
     assert!(count >= 10, "{count} commands");

@@ -378,3 +378,31 @@ fn nothing_is_wider_than_the_terminal_with_colours_or_without() {
         }
     }
 }
+
+#[test]
+fn history_is_searched_statements_are_watched_and_clusters_named() {
+    let state = tempfile::tempdir().expect("dir");
+    let mut shell = shell_with(state.path(), "xterm", 60_000, &[("NO_COLOR", "1")]);
+    send(&mut shell, "SELECT 40 + 2 AS kept_in_history;");
+    shell.exp_string("1 row").expect("the answer");
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, "SELECT 1 AS other;");
+    shell.exp_string("1 row").expect("the answer");
+    shell.exp_string("swath> ").expect("a prompt");
+    shell.send_control('r').expect("searches");
+    shell.send("kept_in").expect("takes keys");
+    shell.flush().expect("sent");
+    shell.exp_string("SELECT 40 + 2 AS kept_in_history;").expect("found");
+    send(&mut shell, "");
+    shell.exp_regex("42\r\n").expect("the answer again");
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, ".watch SELECT count(*) AS watched FROM 'testdata/traps/zeros.csv'");
+    shell.exp_string("watched\r\n").expect("an answer");
+    shell.send_control('c').expect("interrupts");
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, ".connect df://127.0.0.1:9");
+    shell.exp_string("swath scheduler").expect("what to start");
+    shell.exp_string("swath> ").expect("a prompt");
+    send(&mut shell, ".quit");
+    shell.exp_eof().expect("the end");
+}

@@ -10,6 +10,7 @@
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
+//! | `literals_right` | analyser | `3 = x` is `x = 3`, in conditions of joins too |
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
@@ -36,6 +37,7 @@ pub mod doubles_stay;
 pub mod early_filters;
 pub mod first_of_groups;
 pub mod join_order;
+pub mod literals_right;
 pub mod min_max;
 pub mod one_nan;
 pub mod one_zero;
@@ -49,6 +51,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
+    rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
     rules.push(Arc::new(one_nan::OneNan));
