@@ -268,6 +268,8 @@ fn files_that_their_paths_rule_out_are_not_looked_at() {
     let session = engine.session();
     let prepare = format!("PREPARE p AS SELECT value FROM '{days}' WHERE day = $1; EXECUTE p(203)");
     assert_eq!(rows(&session.query(&prepare).expect("runs")), [["none"]]);
+    let prepare = format!("PREPARE q AS SELECT filename FROM '{days}' WHERE day = 203; EXECUTE q");
+    assert!(rows(&session.query(&prepare).expect("runs"))[0][0].ends_with("day=203/part.csv"));
     // What is known by now changes no answer.
     assert_eq!(shown(narrow), before);
     let error = engine.query(&format!("SELECT nope FROM '{days}' WHERE day = 1"));

@@ -67,15 +67,21 @@ impl Seen {
         unseen()
     }
 
-    /// Asks for all files, if some location was only sampled: names may mean other columns then.
-    pub fn ask_for_all(&self) -> Option<Error> {
-        let mut inner = self.inner();
-        if !inner.is_partial || inner.samples {
-            return None;
-        }
-        inner.all = true;
-        inner.has_asked = true;
-        Some(unseen())
+    /// From now on all files are looked at.
+    pub fn see_all(&self) {
+        self.inner().all = true;
+    }
+
+    /// Asks for all files; the error says that this attempt has not seen them.
+    pub fn ask_for_all(&self) -> Error {
+        self.see_all();
+        self.ask(std::iter::empty())
+    }
+
+    /// Whether a sample stands for files of this attempt that a statement to be run may need.
+    pub fn is_partial(&self) -> bool {
+        let inner = self.inner();
+        inner.is_partial && !inner.samples
     }
 
     /// The statement is planned: what fails from now on has other reasons.

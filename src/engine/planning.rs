@@ -136,14 +136,7 @@ impl Session {
         }?;
         clock.check()?;
         plan::refuse::check_plan(&logical)?;
-        // Where a name that a sample lacks may mean something else, and where nothing is read that would ask.
-        let is_natural = statement.text.to_lowercase().contains("natural");
-        let is_described = matches!(logical, LogicalPlan::DescribeTable(_));
-        if (is_natural || is_described || plan::names::looks_outside(&logical)?)
-            && let Some(error) = run.seen.ask_for_all()
-        {
-            return Err(error);
-        }
+        check_sample(&logical, run)?;
         if let LogicalPlan::DescribeTable(describe) = &logical {
             return described(&describe.schema);
         }
@@ -307,13 +300,13 @@ impl Session {
             .into_iter()
             .map(|column| (column.to_lowercase(), column))
             .collect();
-        // What is kept for later statements, or cannot be tried twice, is not tried on a sample.
+        // What is kept for later statements, cannot be tried twice, or joins by all columns of a name.
         let is_kept = matches!(parsed, DfStatement::Statement(statement)
             if matches!(statement.as_ref(), SqlStatement::Prepare { .. }));
-        let mentioned = match is_kept || reads_stdin(&run.sources) {
-            true => HashSet::new(),
-            false => plan::names::mentioned(parsed),
-        };
+        if is_kept || reads_stdin(&run.sources) || parsed.to_string().contains(" NATURAL ") {
+            run.seen.see_all();
+        }
+        let mentioned = plan::names::mentioned(parsed);
         let mut tables = Vec::with_capacity(run.sources.len());
         for source in &run.sources {
             let table = self.open_one(&mentioned, source, &spelling, run).await?;
@@ -428,6 +421,7 @@ impl Session {
         let state = self.shared.context.state();
         let logical = state.statement_to_plan(statement).await?;
         plan::refuse::check_plan(&logical)?;
+        check_sample(&logical, run)?;
         let physical = self.physical(state, &logical, run).await?;
         drop(running);
         if analyze {
@@ -615,6 +609,14 @@ fn not_decorrelated(error: DataFusionError) -> Error {
         "a subquery that uses columns of the query around it in this way is not supported yet",
     )
     .hint("join with it instead: SELECT t.id, count(u.id) FROM t LEFT JOIN u ON ... GROUP BY t.id")
+}
+
+/// Asks for all files where a name that a sample lacks may mean something else, and where nothing is read
+/// that would ask.
+fn check_sample(plan: &LogicalPlan, run: &Run) -> Result<()> {
+    let needs_all = run.seen.is_partial()
+        && (matches!(plan, LogicalPlan::DescribeTable(_)) || plan::names::looks_outside(plan)?);
+    if needs_all { Err(run.seen.ask_for_all()) } else { Ok(()) }
 }
 
 fn is_query(plan: &LogicalPlan) -> bool {

@@ -358,7 +358,7 @@ impl Session {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) | Err(error) => error,
             };
-            if seen.sees_more_after(&error) && !reads_stdin(&run.sources) {
+            if seen.sees_more_after(&error) {
                 continue;
             }
             // A join that does not fit into memory is done by sorting, which spills.
