@@ -99,6 +99,24 @@ fn ctrl_c_stops_the_statement_and_not_the_shell() {
     shell.exp_eof().expect("the end");
 }
 
+/// Sends a line and waits for its answer, and for the prompt behind it; gives what came before the answer.
+fn ask(shell: &mut PtySession, line: &str, answer: &str) -> String {
+    send(shell, line);
+    let said = shell.exp_string(answer);
+    let said = said.unwrap_or_else(|error| panic!("{line}: no {answer:?}: {error}"));
+    shell.exp_string("swath> ").expect("a prompt");
+    said
+}
+
+/// Colours for a dark terminal, asked for.
+fn darken(shell: &mut PtySession) {
+    send(shell, ".colors dark");
+    // What is typed before the prompt is there may be lost, as in any line editor.
+    shell.exp_string("dark\r").expect("the line");
+    shell.exp_string("\r\n").expect("its end");
+    shell.exp_string("swath> ").expect("a prompt");
+}
+
 /// What is asked of a shell and must come back, in order.
 fn converse(shell: &mut PtySession, lines: &[(&str, &str)]) {
     for (line, answer) in lines {
@@ -233,11 +251,7 @@ fn what_does_not_fit_is_paged_or_shown_upright() {
 fn colours_are_for_terminals_that_have_them() {
     let state = tempfile::tempdir().expect("dir");
     let mut colored = shell(state.path(), "xterm", 60_000);
-    send(&mut colored, ".colors dark");
-    // What is typed before the prompt is there may be lost, as in any line editor.
-    colored.exp_string("dark\r").expect("the line");
-    colored.exp_string("\r\n").expect("its end");
-    colored.exp_string("swath> ").expect("a prompt");
+    darken(&mut colored);
     send(&mut colored, "SELECT 'x' AS y;");
     colored.exp_string("\u{1b}[1;94mSELECT\u{1b}[0m").expect("a keyword");
     colored.exp_string("\u{1b}[92m'x'\u{1b}[0m").expect("a text");
@@ -279,14 +293,10 @@ fn the_editor_gives_the_next_line() {
     let state = tempfile::tempdir().expect("dir");
     let editor = [("EDITOR", "sed -i s/17/1234/"), ("NO_COLOR", "1")];
     let mut shell = shell_with(state.path(), "xterm", 60_000, &editor);
-    send(&mut shell, "SELECT 17 * 2 AS x;");
-    shell.exp_string("1 row").expect("the answer");
-    shell.exp_string("swath> ").expect("a prompt");
+    ask(&mut shell, "SELECT 17 * 2 AS x;", "1 row");
     send(&mut shell, ".edit");
     shell.exp_string("SELECT 1234 * 2 AS x;").expect("what the editor left");
-    send(&mut shell, "");
-    shell.exp_string("2468").expect("the answer");
-    shell.exp_string("swath> ").expect("a prompt");
+    ask(&mut shell, "", "2468");
     send(&mut shell, ".quit");
     shell.exp_eof().expect("the end");
 }
@@ -336,10 +346,7 @@ fn nothing_is_wider_than_the_terminal_with_colours_or_without() {
             environment.extend(plain.then_some(("NO_COLOR", "1")));
             let mut shell = shell_with(state.path(), terminal, 60_000, &environment);
             if !plain {
-                send(&mut shell, ".colors dark");
-                shell.exp_string("dark\r").expect("the line");
-                shell.exp_string("\r\n").expect("its end");
-                shell.exp_string("swath> ").expect("a prompt");
+                darken(&mut shell);
             }
             let lines = [
                 ("SELECT * FROM 'testdata/sales' LIMIT 3;", "3 rows"),
@@ -355,10 +362,7 @@ fn nothing_is_wider_than_the_terminal_with_colours_or_without() {
                 (".explain SELECT region, count(*) FROM 'testdata/sales' GROUP BY 1", "Stage 1"),
             ];
             for (line, answer) in lines {
-                send(&mut shell, line);
-                let said = shell.exp_string(answer);
-                let said = said.unwrap_or_else(|error| panic!("{line}: no {answer:?}: {error}"));
-                shell.exp_string("swath> ").expect("a prompt");
+                let said = ask(&mut shell, line, answer);
                 assert_eq!(plain, !said.contains("\u{1b}[2m"), "{line}: {said:?}");
                 let shown = uncolored(&said);
                 // What is typed is shown as it is typed, again and again.
@@ -383,12 +387,8 @@ fn nothing_is_wider_than_the_terminal_with_colours_or_without() {
 fn history_is_searched_statements_are_watched_and_clusters_named() {
     let state = tempfile::tempdir().expect("dir");
     let mut shell = shell_with(state.path(), "xterm", 60_000, &[("NO_COLOR", "1")]);
-    send(&mut shell, "SELECT 40 + 2 AS kept_in_history;");
-    shell.exp_string("1 row").expect("the answer");
-    shell.exp_string("swath> ").expect("a prompt");
-    send(&mut shell, "SELECT 1 AS other;");
-    shell.exp_string("1 row").expect("the answer");
-    shell.exp_string("swath> ").expect("a prompt");
+    ask(&mut shell, "SELECT 40 + 2 AS kept_in_history;", "1 row");
+    ask(&mut shell, "SELECT 1 AS other;", "1 row");
     shell.send_control('r').expect("searches");
     shell.send("kept_in").expect("takes keys");
     shell.flush().expect("sent");
@@ -400,9 +400,7 @@ fn history_is_searched_statements_are_watched_and_clusters_named() {
     shell.exp_string("watched\r\n").expect("an answer");
     shell.send_control('c').expect("interrupts");
     shell.exp_string("swath> ").expect("a prompt");
-    send(&mut shell, ".connect df://127.0.0.1:9");
-    shell.exp_string("swath scheduler").expect("what to start");
-    shell.exp_string("swath> ").expect("a prompt");
+    ask(&mut shell, ".connect df://127.0.0.1:9", "swath scheduler");
     send(&mut shell, ".quit");
     shell.exp_eof().expect("the end");
 }

@@ -59,13 +59,13 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     check_chains(&tokens)?;
     let respelled = respell(sql, &tokens);
     let has_arrows = tokens.iter().any(|found| found.token == Token::Arrow);
-    let builder = match Tokenizer::new(&dialect, &respelled.text).tokenize_with_location() {
-        Ok(mut tokens) if has_arrows => {
-            super::sugar::json::mark_operators(&mut tokens);
-            DFParserBuilder::new(tokens)
-        }
-        _ => DFParserBuilder::new(respelled.text.as_ref()),
+    let marked = || {
+        let mut tokens = Tokenizer::new(&dialect, &respelled.text).tokenize_with_location().ok()?;
+        super::sugar::json::mark_operators(&mut tokens);
+        Some(DFParserBuilder::new(tokens))
     };
+    let builder = has_arrows.then(marked).flatten();
+    let builder = builder.unwrap_or_else(|| DFParserBuilder::new(respelled.text.as_ref()));
     builder
         .with_dialect(&dialect)
         .with_recursion_limit(DEPTH_MAX)

@@ -314,9 +314,9 @@ impl Completion {
             return (start, Vec::new());
         }
         if word.is_empty() && following(&text[..start]) == Following::Other {
-            let keywords: Vec<&str> = fitting(KEYWORDS.into_iter(), &text[..start]).collect();
+            let keywords = matching(fitting(&text[..start]), word);
             if !keywords.is_empty() {
-                return (start, matching(keywords.into_iter(), word));
+                return (start, keywords);
             }
         }
         let columns: Vec<String> = sources.iter().flat_map(|source| self.columns(source)).collect();
@@ -327,7 +327,7 @@ impl Completion {
             found.extend(matching(names.filter(|name| !name.eq_ignore_ascii_case(word)), word));
             found.extend(self.functions(word));
             let is_lower = !word.contains(char::is_uppercase);
-            let keywords = matching(fitting(KEYWORDS.into_iter(), &text[..start]), word);
+            let keywords = matching(fitting(&text[..start]), word);
             found.extend(keywords.into_iter().map(|mut keyword| {
                 if is_lower {
                     keyword.replacement = keyword.replacement.to_lowercase();
@@ -424,11 +424,8 @@ impl Completion {
     }
 }
 
-/// Those of the keywords that may follow a text, as the parser sees it; all where the text itself is wrong.
-fn fitting<'a>(
-    keywords: impl Iterator<Item = &'a str>,
-    before: &str,
-) -> impl Iterator<Item = &'a str> {
+/// The keywords that may follow a text, as the parser sees it; all where the text itself is wrong.
+fn fitting(before: &str) -> impl Iterator<Item = &'static str> {
     let before = before.trim_end().to_string();
     let here = following(&before);
     let goes_on = {
@@ -437,7 +434,7 @@ fn fitting<'a>(
     };
     // Where a name may stand, the parser takes many a keyword for one; a comma tells which.
     let takes_names = goes_on("a_name");
-    keywords.filter(move |keyword| {
+    KEYWORDS.into_iter().filter(move |keyword| {
         let is_value = here == Following::Value && VALUES.contains(keyword);
         let first = keyword.split(' ').next().unwrap_or_default();
         let is_name = || takes_names && goes_on(&format!("{first}, a_name"));

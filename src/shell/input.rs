@@ -12,7 +12,7 @@ use rustyline::{Context, Helper, Result};
 use super::command::is_command;
 use super::complete::Completion;
 use super::highlight::Palette;
-use super::pieces::piped;
+use super::pieces::is_whole;
 
 /// Tells rustyline whether more lines must follow, what Tab offers, and the colours.
 pub(super) struct Statements {
@@ -30,8 +30,7 @@ impl Statements {
 impl Validator for Statements {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
         let text = context.input();
-        let complete =
-            is_command(text) || crate::plan::parse::is_complete(text) || piped(text).is_some();
+        let complete = is_command(text) || is_whole(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

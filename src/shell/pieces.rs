@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
 use super::complete::is_keyword;
 use crate::plan::dialect::SwathDialect;
+use crate::plan::parse::is_complete;
 use crate::plan::place::Offsets;
 
 /// What a piece of a text is.
@@ -70,6 +71,11 @@ pub(super) fn piped(text: &str) -> Option<(&str, &str)> {
     let bar = said
         .find(|piece| std::mem::replace(&mut is_end, shown(piece) == ";") && shown(piece) == "|")?;
     Some((&text[..bar.range.start], text[bar.range.end..].trim()))
+}
+
+/// Whether a text of statements has come to its end.
+pub(super) fn is_whole(text: &str) -> bool {
+    is_complete(text) || piped(text).is_some()
 }
 
 fn kind_of(token: &Token) -> Kind {

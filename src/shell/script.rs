@@ -1,7 +1,7 @@
 //! Scripts: texts of statements and dot-commands, one after the other.
 
 use super::command::is_command;
-use super::pieces::piped;
+use super::pieces::is_whole;
 
 /// The statements and dot-commands of a text, with the line that each begins in, counted from 1.
 pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
@@ -22,7 +22,6 @@ pub(super) fn items(text: &str) -> Vec<(usize, &str)> {
         }
         let (line_number, from) = *start.get_or_insert((idx + 1, at));
         // Only a line with a semicolon can end a statement.
-        let is_whole = |text| crate::plan::parse::is_complete(text) || piped(text).is_some();
         if line.contains(';') && is_whole(&text[from..end]) {
             items.push((line_number, text[from..end].trim()));
             start = None;

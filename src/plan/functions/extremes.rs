@@ -4,8 +4,7 @@
 //! group of -inf alone had the maximum -1.8e308, one of 5 and NaN the maximum 5. Here NaN is the greatest
 //! value, as it is without groups and in ORDER BY.
 
-use datafusion::arrow::datatypes::FieldRef;
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::min_max::{Max, Min};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};

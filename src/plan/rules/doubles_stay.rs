@@ -9,10 +9,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::types::{Decimal128Type, Decimal256Type, DecimalType};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{InList, InSubquery};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery,
     Union, cast, lit,
@@ -39,12 +38,7 @@ impl AnalyzerRule for DoublesStay {
                 plan => plan,
             };
             let schema = super::schema_within(&plan)?;
-            let names = NamePreserver::new(&plan);
-            let met = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let expr = expr.transform_up(|expr| meet(expr, &schema))?;
-                Ok(expr.update_data(|expr| name.restore(expr)))
-            })?;
+            let met = super::with_expressions(plan, |expr| meet(expr, &schema))?;
             // What is above must see the types that the columns have now.
             let plan = if met.transformed { met.data.recompute_schema()? } else { met.data };
             match plan {

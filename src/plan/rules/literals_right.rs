@@ -6,9 +6,8 @@
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
 /// The rule.
@@ -22,12 +21,7 @@ impl AnalyzerRule for LiteralsRight {
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let expr = expr.transform_up(|expr| Ok(turned(expr)))?;
-                Ok(expr.update_data(|expr| name.restore(expr)))
-            })
+            super::with_expressions(plan, |expr| Ok(turned(expr)))
         })
         .data()
     }
@@ -37,16 +31,7 @@ fn turned(expr: Expr) -> Transformed<Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
         return Transformed::no(expr);
     };
-    let is_comparison = matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-    );
-    let is_turned = is_comparison && !left.any_column_refs() && right.any_column_refs();
+    let is_turned = !left.any_column_refs() && right.any_column_refs();
     match op.swap().filter(|_| is_turned) {
         Some(op) => {
             let turned = BinaryExpr::new(right.clone(), op, left.clone());
