@@ -2,6 +2,9 @@
 """Lets every n-th system call of a write fail, for every n, and looks at what is left.
 
     python3 fuzz/faults.py --swath PROGRAM [--calls write,fsync,...] [--most 5000]      (needs strace)
+    python3 fuzz/faults.py --swath PROGRAM --calls full --most 5000
+
+`full` is a disk that takes no file longer than so many bytes, for every number up to the longest file.
 
 After SQLite's I/O error tests: whatever fails, the target is as it was before or as it should be after;
 a run that says that it went well has left the latter; and the next run goes well and leaves no litter.
@@ -11,6 +14,7 @@ Counting is per thread, as strace does it. Faults that hit no file but what wake
 import argparse
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -40,10 +44,21 @@ def command(program, sql):
     return [program, "--quiet", "--no-cache", "--threads", "1", "--format", "csv", "-c", sql]
 
 
-def run(words):
+def limited(len_max):
+    """Lets this process write no file longer than that, and hear of it as an error."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len_max, len_max))
+
+
+def run(words, len_max=None):
     """None if it does not end."""
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=None if len_max is None else lambda: limited(len_max),
     )
     try:
         out, err = process.communicate(timeout=5)
@@ -74,6 +89,76 @@ def litter(folder):
     return [str(path) for path in found]
 
 
+class Trial:
+    """A write that is done again and again from the same start, while something fails."""
+
+    def __init__(self, program, base, name):
+        before, self.write = WRITES[name]
+        self.program, self.base, self.name = program, base, name
+        self.start, self.target = f"{base}/start", f"{base}/target"
+        self.tried, self.wrong = 0, []
+        shutil.rmtree(self.start, ignore_errors=True)
+        os.mkdir(self.start)
+        if before:
+            done = run(command(program, before.format(t=self.start)))
+            assert done.returncode == 0, done.stderr
+        self.old = state(program, self.start)
+        self.renew()
+        assert self.written().returncode == 0
+        self.new = state(program, self.target)
+        files = [path for path in pathlib.Path(self.target).rglob("*") if path.is_file()]
+        self.longest = max(path.stat().st_size for path in files)
+
+    def renew(self):
+        shutil.rmtree(self.target, ignore_errors=True)
+        shutil.copytree(self.start, self.target)
+
+    def written(self, before=(), len_max=None):
+        words = command(self.program, self.write.format(t=self.target))
+        return run([*before, *words], len_max)
+
+    def judge(self, what, done):
+        """Looks at what a run left, and at the next."""
+        self.tried += 1
+        left = state(self.program, self.target)
+        if done is None:
+            self.wrong.append(f"{self.name}: {what}: hangs")
+        elif left not in (self.old, self.new) or done.returncode == 0 and left != self.new:
+            self.wrong.append(f"{self.name}: {what}: exit {done.returncode}, {left}")
+        again = self.written()
+        if again is None or again.returncode or litter(self.target):
+            said = again and again.stderr.strip()
+            self.wrong.append(f"{self.name}: {what}: then {said} {litter(self.target)}")
+
+    def full(self, most):
+        """No file longer than so many bytes."""
+        step = max(1, (self.longest - 600) // max(1, most - 600))
+        for len_max in [*range(min(600, self.longest)), *range(600, self.longest, step)][:most]:
+            self.renew()
+            self.judge(f"{len_max} bytes", self.written(len_max=len_max))
+
+    def call(self, call, error, most):
+        """The n-th call of this kind fails."""
+        missed = 0
+        for nth in range(1, most + 1):
+            self.renew()
+            log = f"{self.base}/log"
+            inject = ["strace", "-f", "-y", "-qq", "-o", log, "-e", f"trace={call}"]
+            inject += ["-e", f"inject={call}:error={error}:when={nth}"]
+            done = self.written(before=inject)
+            lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+            hits = [line for line in lines if "(INJECTED)" in line]
+            if not hits:
+                return
+            if any(is_wakeup(hit) for hit in hits):
+                missed += 1
+                if missed == 3:
+                    return
+                continue
+            missed = 0
+            self.judge(f"{call} {nth} {error}", done)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--swath", default="target/release/swath")
@@ -83,49 +168,15 @@ def main():
     program = os.path.abspath(asked.swath)
     tried, wrong = 0, []
     with tempfile.TemporaryDirectory() as base:
-        for name, (before, write) in WRITES.items():
-            start, target = f"{base}/start", f"{base}/target"
-            shutil.rmtree(start, ignore_errors=True)
-            os.mkdir(start)
-            if before:
-                done = run(command(program, before.format(t=start)))
-                assert done.returncode == 0, done.stderr
-            old = state(program, start)
-            shutil.copytree(start, target)
-            assert run(command(program, write.format(t=target))).returncode == 0
-            new = state(program, target)
-            shutil.rmtree(target)
+        for name in WRITES:
+            trial = Trial(program, base, name)
             for call in asked.calls.split(","):
-                for error in ERRORS.get(call, ["EIO"]):
-                    missed = 0
-                    for nth in range(1, asked.most + 1):
-                        shutil.copytree(start, target)
-                        log = f"{base}/log"
-                        inject = ["strace", "-f", "-y", "-qq", "-o", log, "-e", f"trace={call}"]
-                        inject += ["-e", f"inject={call}:error={error}:when={nth}"]
-                        done = run(inject + command(program, write.format(t=target)))
-                        lines = pathlib.Path(log).read_text(errors="replace").splitlines()
-                        hits = [line for line in lines if "(INJECTED)" in line]
-                        was_hit = bool(hits)
-                        if any(is_wakeup(hit) for hit in hits):
-                            shutil.rmtree(target)
-                            missed += 1
-                            if missed == 3:
-                                break
-                            continue
-                        missed = 0
-                        left = state(program, target)
-                        tried += was_hit
-                        if done is None:
-                            wrong.append(f"{name}: {call} {nth} {error}: hangs")
-                        elif left not in (old, new) or done.returncode == 0 and left != new:
-                            wrong.append(f"{name}: {call} {nth} {error}: exit {done.returncode}, {left}")
-                        again = run(command(program, write.format(t=target)))
-                        if again.returncode or litter(target):
-                            wrong.append(f"{name}: {call} {nth} {error}: then {again.stderr.strip()} {litter(target)}")
-                        shutil.rmtree(target)
-                        if not was_hit:
-                            break
+                if call == "full":
+                    trial.full(asked.most // len(WRITES))
+                for error in ERRORS.get(call, ["EIO"]) if call != "full" else []:
+                    trial.call(call, error, asked.most)
+            tried += trial.tried
+            wrong += trial.wrong
             print(f"{name}: {tried} faults so far, {len(wrong)} wrong", flush=True)
     print("\n".join(wrong))
     print(f"{tried} faults, {len(wrong)} wrong")
