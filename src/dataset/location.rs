@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::in_parallel;
 use crate::error::{Error, Place, Result, nearest};
+use crate::exec::limits::default_threads;
 use crate::formats::file::{Identity, SourceFile, StreamSource};
 use crate::objects::{self, Objects};
 use crate::output::commit::State;
@@ -26,6 +28,8 @@ use crate::roots::Roots;
 /// More files than this in one location are most likely a mistake.
 pub const FILES_MAX: usize = 2_000_000;
 const BRACES_MAX: usize = 100_000;
+/// From so many files of a folder on, all threads look at them, so many at a time.
+const TOGETHER_MIN: usize = 512;
 /// How often a folder is listed again because it changed meanwhile.
 const LISTINGS_MAX: usize = 100;
 
@@ -366,6 +370,7 @@ fn follow(
             Ok(())
         }
         Step::Glob(glob, hidden_too) => {
+            let mut found = Vec::new();
             for name in entries(at, listing)? {
                 let hidden = is_hidden(&name) && !hidden_too;
                 let next = at.join(&name);
@@ -378,9 +383,12 @@ fn follow(
                 if hidden || (!rest.is_empty() && !next.is_dir()) || leads_out(&next, listing) {
                     continue;
                 }
-                follow(&next, rest, ancestors, listing)?;
+                found.push(name);
             }
-            Ok(())
+            if rest.is_empty() {
+                return walk_all(at, found, Named::ByUser, ancestors, listing);
+            }
+            found.iter().try_for_each(|name| follow(&at.join(name), rest, ancestors, listing))
         }
         Step::AnyDepth => {
             if rest.is_empty() {
@@ -445,19 +453,56 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
 }
 
+/// Walks entries of one folder.
+fn walk_all(
+    folder: &Path,
+    names: Vec<String>,
+    named: Named,
+    ancestors: &mut Vec<Identity>,
+    listing: &mut Listing,
+) -> Result<()> {
+    // Under roots nothing is looked at before it is known where it leads.
+    if names.len() < TOGETHER_MIN || listing.roots.is_confined() {
+        return names
+            .iter()
+            .try_for_each(|name| walk_entry(&folder.join(name), named, ancestors, listing));
+    }
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    let parts: Vec<&[PathBuf]> = paths.chunks(TOGETHER_MIN).collect();
+    let look = |part: usize| parts[part].iter().map(fs::metadata).collect::<Vec<_>>();
+    let looked = in_parallel(parts.len(), default_threads(), look);
+    for (part, looked) in parts.iter().zip(looked) {
+        let Some(looked) = looked else { return Err(Error::data("a look at files failed")) };
+        for (path, metadata) in part.iter().zip(looked) {
+            walk_looked_at(path, metadata, named, ancestors, listing)?;
+        }
+    }
+    Ok(())
+}
+
 fn walk_entry(
     at: &Path,
     named: Named,
     ancestors: &mut Vec<Identity>,
     listing: &mut Listing,
 ) -> Result<()> {
-    let name = at.display().to_string();
     if named == Named::ByUser {
         listing.roots.check(at)?;
     } else if leads_out(at, listing) {
         return Ok(());
     }
-    let metadata = match fs::metadata(at) {
+    walk_looked_at(at, fs::metadata(at), named, ancestors, listing)
+}
+
+fn walk_looked_at(
+    at: &Path,
+    metadata: std::io::Result<fs::Metadata>,
+    named: Named,
+    ancestors: &mut Vec<Identity>,
+    listing: &mut Listing,
+) -> Result<()> {
+    let name = at.display().to_string();
+    let metadata = match metadata {
         Ok(metadata) => metadata,
         Err(error)
             if named == Named::ByDirectory && error.kind() == std::io::ErrorKind::NotFound =>
@@ -470,13 +515,15 @@ fn walk_entry(
     };
     if metadata.is_dir() {
         let Some(()) = enter(at, ancestors, listing)? else { return Ok(()) };
-        for entry in entries(at, listing)? {
-            if is_hidden(&entry) || entry.ends_with(".crc") {
+        let mut names = entries(at, listing)?;
+        names.retain(|name| {
+            let is_shown = !is_hidden(name) && !name.ends_with(".crc");
+            if !is_shown {
                 listing.skip("hidden");
-                continue;
             }
-            walk_entry(&at.join(&entry), Named::ByDirectory, ancestors, listing)?;
-        }
+            is_shown
+        });
+        walk_all(at, names, Named::ByDirectory, ancestors, listing)?;
         ancestors.pop();
         return Ok(());
     }
