@@ -24,6 +24,8 @@ use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 
+use super::once::Once;
+
 /// Conditions that are not cheap are decided of all rows if more than this share is left.
 const MOST: f64 = 0.7;
 
@@ -140,6 +142,9 @@ fn cost(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Cost {
     let worst = |exprs: &[&Arc<dyn PhysicalExpr>]| {
         exprs.iter().map(|expr| cost(expr, schema)).max().unwrap_or(Cost::Number)
     };
+    if let Some(once) = expr.downcast_ref::<Once>() {
+        return cost(once.whole(), schema);
+    }
     if expr.is::<Column>() || expr.is::<Literal>() {
         return match expr.data_type(schema) {
             Ok(data_type) if data_type.is_primitive() || data_type == DataType::Boolean => {

@@ -5,6 +5,7 @@ pub mod fragment;
 pub mod group_top;
 pub mod groups;
 pub mod limits;
+pub mod once;
 pub mod padded;
 pub mod progress;
 pub mod shared;

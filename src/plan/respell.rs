@@ -10,6 +10,7 @@
 //! t ASOF LEFT JOIN u ON ..                t ASOF JOIN u MATCH_CONDITION ('left') ON ..
 //! t POSITIONAL JOIN u                     t ASOF JOIN u MATCH_CONDITION ('positional')
 //! USING SAMPLE 10                         TABLESAMPLE (10 ROWS)
+//! count(*) FILTER (x > 1)                 count(*) FILTER (WHERE x > 1)
 //! TABLE t, DESCRIBE t, SHOW PARTITIONS p  SELECT * FROM t, DESCRIBE SELECT * FROM t, ... partitions(p)
 //! ```
 //!
@@ -245,6 +246,22 @@ impl Writer<'_> {
         at == start || matches!(self.token(at - 1), Some(Token::SemiColon))
     }
 
+    /// Whether the condition of an aggregate's FILTER begins here, without its WHERE.
+    fn begins_filter(&self, at: usize) -> bool {
+        let is_filter = at > 2
+            && self.token(at - 1) == Some(&Token::LParen)
+            && self.is(at - 2, "filter")
+            && self.token(at - 3) == Some(&Token::RParen)
+            && !self.is(at, "where");
+        // Behind a table in brackets it is a name: FROM (SELECT 1) filter (x).
+        is_filter
+            && self.closings.iter().position(|close| *close == Some(at - 3)).is_some_and(|open| {
+                open > 0
+                    && matches!(self.token(open - 1), Some(Token::Word(_)))
+                    && !self.is_any(open - 1, &["from", "join", "lateral"])
+            })
+    }
+
     /// Where the statement begins that a token stands in.
     fn statement_start(&self, at: usize, start: usize) -> usize {
         let before = self.pieces[start..at].iter();
@@ -313,6 +330,10 @@ impl Writer<'_> {
 
     /// Writes what begins here if it is respelled; returns where to go on.
     fn special(&mut self, at: usize, start: usize, end: usize) -> Option<usize> {
+        if self.begins_filter(at) {
+            self.add(" WHERE ");
+            return None;
+        }
         let follows = |words: &[&str]| at > start && self.is_any(at - 1, words);
         let is_statement = self.begins(at, start)
             || follows(&["explain", "analyze", "stages"])
@@ -593,6 +614,11 @@ mod tests {
             "SELECT DISTINCT x IS DISTINCT FROM y AS a FROM t AS z JOIN v AS u ON 1 = 1",
         );
         check("SELECT {a: 1}, l[a:b], x::INT", "SELECT {a: 1}, l[a:b], x::INT");
+        check("SELECT sum(a) FILTER (a > 1)", "SELECT sum(a) FILTER ( WHERE a > 1)");
+        check(
+            "SELECT sum(a) FILTER (WHERE a > 1) FROM (SELECT 1) filter (a), (f(2)) filter (b)",
+            "SELECT sum(a) FILTER (WHERE a > 1) FROM (SELECT 1) filter (a), (f(2)) filter (b)",
+        );
         check(
             "FROM (PIVOT t ON k USING sum(n) GROUP BY a, b ORDER BY a) LIMIT 5 %",
             "FROM ( SELECT * FROM (SELECT * FROM t) PIVOT ( sum(n), pivot_group_by( a, b) FOR k IN (ANY)) ORDER BY a) LIMIT percent_of_rows(5)",

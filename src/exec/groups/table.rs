@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 
 use super::keys::Keys;
 use super::parts::Exchange;
+use crate::exec::once::long_parts_once;
 
 /// A table that is smaller is not worth a place on disk.
 const SMALL_BYTES: usize = 1 << 18;
@@ -67,11 +68,18 @@ pub(super) struct Groups {
 impl Ask {
     /// What a partial aggregate asks, with an exchange by its keys.
     pub(super) fn new(partial: &AggregateExec, exchange: Exchange) -> Self {
-        let keys = partial.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
-        let aggregates = partial.aggr_expr().to_vec();
-        let arguments: Vec<_> =
-            aggregates.iter().map(|aggregate| aggregate.expressions()).collect();
         let input = partial.input_schema();
+        let once = |expr: &Arc<dyn PhysicalExpr>| {
+            long_parts_once(expr, &input).unwrap_or_else(|_| Arc::clone(expr))
+        };
+        let keys = partial.group_expr().expr().iter().map(|(key, _)| once(key)).collect();
+        let aggregates = partial.aggr_expr().to_vec();
+        let arguments: Vec<Vec<_>> = aggregates
+            .iter()
+            .map(|aggregate| aggregate.expressions().iter().map(once).collect())
+            .collect();
+        let filters = partial.filter_expr().iter();
+        let filters = filters.map(|filter| filter.as_ref().map(once)).collect();
         let is_fixed = |expr: &Arc<dyn PhysicalExpr>| {
             expr.data_type(&input).is_ok_and(|data_type| data_type.is_primitive())
         };
@@ -82,7 +90,7 @@ impl Ask {
             keys,
             arguments,
             aggregates,
-            filters: partial.filter_expr().to_vec(),
+            filters,
             states,
             exchange,
             has_texts,

@@ -17,6 +17,7 @@
 //! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
 //! | `outer_joins` | physical | what is constant on the side filled up with NULLs is not above it |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
+//! | `texts_once` * | physical | patterns and the like are decided once for texts that come again |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub mod one_zero;
 pub mod ordered_conditions;
 pub mod outer_joins;
 pub mod partition_keys;
+pub mod texts_once;
 pub mod unambiguous_filters;
 
 /// DataFusion's rules with ours around its coercion of types.
@@ -100,6 +102,7 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         rules.insert(position, Arc::new(one_nan::Relaxed));
         rules.insert(position + 1, Arc::new(early_filters::EarlyFilters));
         rules.push(Arc::new(ordered_conditions::OrderedConditions));
+        rules.push(Arc::new(texts_once::TextsOnce));
     }
     rules
 }
@@ -170,6 +173,6 @@ mod tests {
         assert_eq!(at(&names, last) + 1, at(&names, "relaxed_bounds"));
         assert_eq!(at(&names, last) + 2, at(&names, "early_filters"));
         assert!(at(&names, "early_filters") < at(&names, "SanityCheckPlan"));
-        assert_eq!(names.last(), Some(&"ordered_conditions"));
+        assert_eq!(names.last_chunk(), Some(&["ordered_conditions", "texts_once"]));
     }
 }
