@@ -227,6 +227,59 @@ fn small_inputs_are_joined_first_and_sums_are_shared() {
     assert!(sums.contains("count("), "{sums}");
 }
 
+/// Questions whose rows are known before their columns are read.
+const TOPS: &[&str] = &[
+    "SELECT * FROM wide ORDER BY id DESC LIMIT 7",
+    "SELECT text, x, k FROM wide WHERE b = 3 AND a IS NOT NULL ORDER BY x DESC NULLS LAST, id LIMIT 20 OFFSET 5",
+    "SELECT upper(text) AS t, id + 1, k FROM wide ORDER BY a NULLS FIRST, id DESC LIMIT 100",
+    "SELECT id, text FROM (SELECT * FROM wide ORDER BY a % 17, id LIMIT 50) WHERE text LIKE '%ab%'",
+    "SELECT one.text, tiny.c FROM (SELECT * FROM wide ORDER BY x, id DESC LIMIT 9) AS one JOIN tiny ON one.b = tiny.b
+         ORDER BY one.id, tiny.c",
+    "SELECT * FROM wide WHERE text LIKE '%0000%' ORDER BY id LIMIT 256",
+    "SELECT * FROM wide WHERE id < 0 ORDER BY id LIMIT 3",
+    "SELECT * RENAME (text AS b2, x AS text) FROM (SELECT * EXCLUDE (a), a * 2 AS a FROM wide) ORDER BY k DESC, a DESC, id LIMIT 11",
+    "SELECT x, -x AS y, * FROM wide WHERE isnan(x) OR x > 60 ORDER BY x DESC, id LIMIT 30",
+    "SELECT * FROM wide ORDER BY text LIMIT 4",
+    "SELECT w.* FROM wide AS w WHERE id IN (SELECT n * 31 FROM middle WHERE c = 1) ORDER BY id DESC LIMIT 12",
+    "SELECT text, id FROM wide WHERE k = 1 ORDER BY id LIMIT 5",
+];
+
+/// A top-n over wide files gives the same rows, in the same order, where it reads columns late.
+#[test]
+fn columns_of_the_first_rows_come_late() {
+    let dir = tempfile::tempdir().expect("a folder");
+    tables(dir.path());
+    let wide = dir.path().join("wide").display().to_string();
+    let engine = Engine::open().expect("opens");
+    let facts = dir.path().join("facts").display().to_string();
+    // Many row groups; files of which each is one of a partition.
+    let make = format!(
+        "COPY (SELECT * REPLACE (CASE WHEN id % 501 = 0 THEN 'NaN'::DOUBLE ELSE x END AS x), id % 3 AS k
+         FROM '{facts}') TO '{wide}' (FORMAT parquet, PARTITION_BY (k), ROW_GROUP_SIZE 5000)"
+    );
+    engine.query(&make).expect("written");
+    for threads in [1, 2, 17] {
+        let (tuned, plain) = (session(false, threads), session(true, threads));
+        for session in [&tuned, &plain] {
+            for table in ["wide", "tiny", "middle"] {
+                let folder = dir.path().join(table).display().to_string();
+                session.register(table, &folder).expect("registered");
+            }
+        }
+        let mut late_count = 0;
+        for sql in TOPS {
+            let answer = |session: &Session, sql: &str| {
+                rows(&session.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}")))
+            };
+            assert_eq!(answer(&tuned, sql), answer(&plain, sql), "{sql}");
+            let plan = answer(&tuned, &format!("EXPLAIN {sql}")).concat().concat();
+            late_count += usize::from(plan.contains("Columns of the rows that are left"));
+        }
+        // Not where a text decides, and it is most of a row; nor above a join.
+        assert_eq!(late_count, 8);
+    }
+}
+
 /// Groups that outgrow the memory half-way go on by way of the disk, whatever their keys.
 #[test]
 fn groups_that_outgrow_the_memory_are_the_same_groups() {

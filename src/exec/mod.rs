@@ -4,6 +4,7 @@ pub mod all_of;
 pub mod fragment;
 pub mod group_top;
 pub mod groups;
+pub mod late_columns;
 pub mod limits;
 pub mod once;
 pub mod padded;

@@ -394,9 +394,60 @@ impl Rewriter<'_> {
                 .concat();
             known = Some(columns);
         }
+        self.wildcards(select, &mut known);
         self.aliases(select, known)?;
         part_names(&mut select.projection);
         Ok(())
+    }
+
+    /// Gives another name to what stands beside a wildcard that has a column of that name. The first
+    /// keeps its own; behind joins, where columns of a wildcard may share names, the wildcard does.
+    fn wildcards(&self, select: &mut Select, known: &mut Option<Vec<String>>) {
+        let is_single = matches!(&select.from[..], [table] if table.joins.is_empty());
+        let is_wild = |item: &SelectItem| match item {
+            SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                let is_plain = options.opt_exclude.is_none()
+                    && options.opt_except.is_none()
+                    && options.opt_replace.is_none();
+                is_plain && (is_single || matches!(item, SelectItem::Wildcard(_)))
+            }
+            _ => false,
+        };
+        let wild_count = select.projection.iter().filter(|item| is_wild(item)).count();
+        let names: Vec<&str> = select.projection.iter().filter_map(name_of).collect();
+        if wild_count == 0 || names.is_empty() && wild_count == 1 {
+            return;
+        }
+        // What is wrong with the tables is for the planner to say.
+        let Ok(columns) = known.take().map_or_else(|| self.columns_of(select), Ok) else { return };
+        let is_twice = |name: &&str| columns.iter().any(|column| column == name);
+        let clashes = wild_count > 1 || names.iter().any(is_twice);
+        let distinct: HashSet<&String> = columns.iter().collect();
+        let is_plain = distinct.len() == columns.len();
+        if clashes {
+            let mut seen = HashSet::new();
+            if is_plain {
+                let spelled = |item: SelectItem| match is_wild(&item) {
+                    true => {
+                        columns.iter().map(|name| SelectItem::UnnamedExpr(named(name))).collect()
+                    }
+                    false => vec![item],
+                };
+                select.projection = select.projection.drain(..).flat_map(spelled).collect();
+            } else {
+                seen.extend(columns.iter().map(|name| name_key(name)));
+            }
+            for item in &mut select.projection {
+                let Some(alias) = name_of(item).and_then(|name| new_name(name, &mut seen)) else {
+                    continue;
+                };
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+        }
+        *known = Some(columns);
     }
 
     /// The columns of a table.
@@ -525,13 +576,28 @@ fn title_of(expr: &Expr) -> String {
 
 /// Another name, if this one was given before.
 fn new_name(title: &str, seen: &mut HashSet<String>) -> Option<Ident> {
-    // The planner's names have no parentheses but those of calls.
-    let key = |title: &str| title.replace(['(', ')'], "");
-    if seen.insert(key(title)) {
+    if seen.insert(name_key(title)) {
         return None;
     }
-    let name = (1..).map(|n| format!("{title}_{n}")).find(|name| seen.insert(key(name)))?;
+    let name = (1..).map(|n| format!("{title}_{n}")).find(|name| seen.insert(name_key(name)))?;
     Some(Ident::with_quote('"', name.replace('"', "\"\"")))
+}
+
+/// What names are told apart by: the planner's have no parentheses but those of calls.
+fn name_key(title: &str) -> String {
+    title.replace(['(', ')'], "")
+}
+
+/// The name that an item gives, if it is an alias or that of a column.
+fn name_of(item: &SelectItem) -> Option<&str> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(&name.value),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => {
+            names.last().map(|name| name.value.as_str())
+        }
+        _ => None,
+    }
 }
 
 /// Names all items that are no columns as they were written: the planner's own names may be one for

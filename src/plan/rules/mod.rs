@@ -10,6 +10,7 @@
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
+//! | `late_columns` * | physical | a top-n reads the columns that do not decide of just its rows |
 //! | `literals_right` | analyser | `3 = x` is `x = 3`, in conditions of joins too |
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
@@ -39,6 +40,7 @@ pub mod doubles_stay;
 pub mod early_filters;
 pub mod first_of_groups;
 pub mod join_order;
+pub mod late_columns;
 pub mod literals_right;
 pub mod min_max;
 pub mod one_nan;
@@ -91,6 +93,10 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         // Before exchanges are put in; filters have found their place by then.
         let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
         rules.insert(position, Arc::new(first_of_groups::FirstOfGroups));
+    }
+    if purpose == Purpose::Here {
+        let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
+        rules.insert(position, Arc::new(late_columns::LateColumns));
     }
     // What comes in front of it does not look at orders.
     rules.insert(0, Arc::new(outer_joins::OuterJoins));
@@ -168,7 +174,8 @@ mod tests {
         assert_eq!(names.iter().filter(pushed).count(), 2);
         let last = names.iter().rfind(pushed).expect("two of them");
         assert_eq!(names[0], "partition_keys");
-        assert_eq!(at(&names, "first_of_groups") + 1, at(&names, "WindowTopN"));
+        assert_eq!(at(&names, "first_of_groups") + 1, at(&names, "late_columns"));
+        assert_eq!(at(&names, "late_columns") + 1, at(&names, "WindowTopN"));
         assert!(at(&names, "WindowTopN") < at(&names, "EnsureRequirements"));
         assert_eq!(at(&names, last) + 1, at(&names, "relaxed_bounds"));
         assert_eq!(at(&names, last) + 2, at(&names, "early_filters"));
