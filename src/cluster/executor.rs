@@ -12,10 +12,8 @@ use ballista_core::serde::protobuf::ShuffleWritePartition;
 use ballista_executor::execution_engine::{
     DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor,
 };
-use datafusion::common::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::prelude::SessionConfig;
@@ -26,8 +24,7 @@ use crate::dataset::location::Places;
 use crate::error::{Error, ErrorKind};
 use crate::formats::parquet::InFlight;
 use crate::notes::{Notes, Record};
-use crate::plan::rules::early_filters::EarlyFilters;
-use crate::plan::rules::ordered_conditions::OrderedConditions;
+use crate::plan::rules;
 
 /// What is known of more jobs than this is forgotten, as far as they have ended.
 const JOBS_MAX: usize = 64;
@@ -131,11 +128,8 @@ impl ExecutionEngine for TaskEngine {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let (notes, in_flight) = (Notes::default(), InFlight::default());
         let counted = Counted::new(job_id.to_string(), Arc::clone(&self.host), notes.clone());
-        let mut plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
-        let rules: [&dyn PhysicalOptimizerRule; 2] = [&EarlyFilters, &OrderedConditions];
-        for rule in rules {
-            plan = rule.optimize(plan, &ConfigOptions::default())?;
-        }
+        let plan = scan::opened(plan, &self.host, &notes, &in_flight).map_err(told)?;
+        let plan = rules::where_it_runs(plan)?;
         let inner = self.inner.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;

@@ -18,6 +18,7 @@ use super::distribute::{self, Fit};
 use super::verify;
 use crate::exec::progress::Elsewhere;
 use crate::notes::{NoteKind, Notes};
+use crate::plan::rules;
 
 /// Runs a plan on a cluster; its one partition has all rows, in the order of the plan's partitions.
 #[derive(Debug)]
@@ -46,10 +47,13 @@ pub async fn placed(
             if let Some(reason) = reason {
                 notes.add(NoteKind::RanHere, format!("ran here, not on the cluster: {reason}"));
             }
-            Ok(plan)
+            Ok(rules::where_it_runs(plan)?)
         }
         Fit::There(sent) => {
-            let sample = cluster.verified_share().map(|share| (plan, share));
+            let sample = match cluster.verified_share() {
+                Some(share) => Some((rules::where_it_runs(plan)?, share)),
+                None => None,
+            };
             let plan = sent;
             let members = cluster.members().await?;
             cluster.check_files(&members, &plan).await?;

@@ -15,7 +15,7 @@
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
-//! | `ordered_conditions` * | physical | cheap conditions are decided first, risky ones last |
+//! | `ordered_conditions` | physical | cheap conditions are decided first, risky ones last |
 //! | `outer_joins` | physical | what is constant on the side filled up with NULLs is not above it |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
 //! | `texts_once` * | physical | patterns and the like are decided once for texts that come again |
@@ -23,6 +23,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -100,6 +102,9 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
     }
     // What comes in front of it does not look at orders.
     rules.insert(0, Arc::new(outer_joins::OuterJoins));
+    if purpose == Purpose::Plain {
+        rules.push(Arc::new(ordered_conditions::OrderedConditions));
+    }
     if purpose == Purpose::Here {
         rules.insert(0, Arc::new(partition_keys::PartitionKeys));
         // Behind the last filter that is pushed, before the plan is checked.
@@ -111,6 +116,20 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         rules.push(Arc::new(texts_once::TextsOnce));
     }
     rules
+}
+
+/// A plan that was made for a cluster, with what is put in where it runs: by executors, or here.
+///
+/// # Errors
+/// When a plan cannot be put together again.
+#[cfg(feature = "cluster")]
+pub fn where_it_runs(mut plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let rules: [&dyn PhysicalOptimizerRule; 3] =
+        [&early_filters::EarlyFilters, &ordered_conditions::OrderedConditions, &texts_once::TextsOnce];
+    for rule in rules {
+        plan = rule.optimize(plan, &ConfigOptions::default())?;
+    }
+    Ok(plan)
 }
 
 /// A plan that groups by operators of our own where they can; none of the rules above knows them.
