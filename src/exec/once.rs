@@ -122,7 +122,8 @@ impl Once {
             || expr
                 .downcast_ref::<BinaryExpr>()
                 .is_some_and(|binary| matches!(binary.op(), Operator::And | Operator::Or));
-        let is_text = *schema.field(column).data_type() == DataType::Utf8View;
+        let field = schema.fields().get(column);
+        let is_text = field.is_some_and(|field| *field.data_type() == DataType::Utf8View);
         if is_of_parts || !is_text || !takes_long(expr) {
             return Ok(None);
         }
@@ -228,9 +229,13 @@ impl PhysicalExpr for Once {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let column = batch.column(self.column);
-        let texts = column.as_string_view_opt().filter(|_| self.pace.is_on(batch.num_rows()));
-        let Some(texts) = texts else { return self.whole.evaluate(batch) };
+        // A batch without columns is how DataFusion asks whether it depends on any.
+        let column = batch.columns().get(self.column).filter(|_| self.pace.is_on(batch.num_rows()));
+        let Some((column, texts)) =
+            column.and_then(|column| Some((column, column.as_string_view_opt()?)))
+        else {
+            return self.whole.evaluate(batch);
+        };
         let (rows, places) = first_rows(texts);
         self.pace.found(places.len(), rows.len());
         let row_count = rows.len();

@@ -89,6 +89,8 @@ pub struct Measured {
     pub work_seconds: f64,
     /// The slowest task's time over the median, if there are several.
     pub skew: Option<f64>,
+    /// What was read from files.
+    pub read_bytes: u64,
     /// What was written to disk for want of memory.
     pub spilled_bytes: u64,
 }

@@ -15,7 +15,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::DataFusionError;
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -28,7 +28,7 @@ use parquet::file::statistics::Statistics as Bounds;
 
 use super::compression::Compression;
 use super::file::{OpenFile, SourceFile};
-use super::source::FilePlan;
+use super::source::{FilePlan, READ_BYTES};
 use super::{FileColumn, FileLayout, Format, Found};
 use crate::error::{Error, Place, Result};
 use crate::notes::{Counts, Notes};
@@ -317,7 +317,7 @@ impl ParquetFileReaderFactory for Readers {
         partition_index: usize,
         file: PartitionedFile,
         _metadata_size_hint: Option<usize>,
-        _metrics: &ExecutionPlanMetricsSet,
+        metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
         let file_range_start = file.range().0;
         let plan = file.extension::<FilePlan>().cloned();
@@ -334,6 +334,7 @@ impl ParquetFileReaderFactory for Readers {
                     metadata: layout.bounded,
                     open: None,
                     notes: self.notes.clone(),
+                    read: MetricBuilder::new(metrics).counter(READ_BYTES, partition_index),
                 }))
             }
             None => Err(DataFusionError::Internal("a Parquet file without its plan".into())),
@@ -346,9 +347,15 @@ struct Reader {
     metadata: Arc<ParquetMetaData>,
     open: Option<OpenFile>,
     notes: Notes,
+    read: Count,
 }
 
 impl Reader {
+    fn count(&self, len: u64) {
+        Counts::bump(&self.notes.counts().bytes_read, len);
+        self.read.add(usize::try_from(len).unwrap_or(usize::MAX));
+    }
+
     fn check(&self, range: &Range<u64>) -> Result<()> {
         if range.end > self.file.identity.len {
             return Err(Error::data("a page claims bytes outside the file")
@@ -367,7 +374,7 @@ impl Reader {
         let mut buffer = Buffer::of(len);
         open.read_exact_at(&mut buffer.bytes[..len], range.start)?;
         open.verify()?;
-        Counts::bump(&self.notes.counts().bytes_read, len as u64);
+        self.count(len as u64);
         Ok(bytes::Bytes::from_owner(buffer))
     }
 
@@ -380,7 +387,7 @@ impl Reader {
         ranges.iter().try_for_each(|range| self.check(range))?;
         let len: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         let bytes = object.ranges(ranges).await?;
-        Counts::bump(&self.notes.counts().bytes_read, len);
+        self.count(len);
         Ok(bytes)
     }
 }

@@ -22,7 +22,7 @@ use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{LexOrdering, conjunction};
 use datafusion::physical_expr_adapter::replace_columns_with_literals;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
 use datafusion::scalar::ScalarValue;
 use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
@@ -36,6 +36,9 @@ use super::csv::reject::{OnError, Rejects};
 use super::file::SourceFile;
 use super::{FileLayout, ReadRequest, Wanted};
 use crate::notes::{Counts, Notes};
+
+/// What bytes read are counted as among the metrics of a scan; DataFusion calls them so, too.
+pub const READ_BYTES: &str = "bytes_scanned";
 
 /// One file, or a piece of it, as a task gets it; rides on DataFusion's `PartitionedFile`.
 #[derive(Debug, Clone)]
@@ -175,10 +178,11 @@ impl FileSource for RowSource {
         &self,
         _object_store: Arc<dyn ObjectStore>,
         _base_config: &FileScanConfig,
-        _partition: usize,
+        partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        let constants = self.table_schema.table_partition_cols();
-        let opener = RowOpener::new(self.request()?, self.predicate.clone(), constants.clone());
+        let constants = self.table_schema.table_partition_cols().clone();
+        let read = MetricBuilder::new(&self.metrics).counter(READ_BYTES, partition);
+        let opener = RowOpener::new(self.request()?, self.predicate.clone(), constants, read);
         let opener = Arc::new(opener);
         ProjectionOpener::try_new(self.projection.clone(), opener, self.table_schema.file_schema())
     }
@@ -285,6 +289,8 @@ fn is_volatile(filter: &Arc<dyn PhysicalExpr>) -> bool {
 
 struct RowOpener {
     request: Arc<ReadRequest>,
+    /// Counts bytes of files.
+    read: Count,
     /// A predicate that differs from file to file, and the columns that are constant in each.
     varying: Option<(Arc<dyn PhysicalExpr>, Fields)>,
 }
@@ -294,6 +300,7 @@ impl RowOpener {
         mut request: ReadRequest,
         predicate: Option<Arc<dyn PhysicalExpr>>,
         constants: Fields,
+        read: Count,
     ) -> Self {
         let is_varying = predicate.as_ref().is_some_and(|predicate| {
             let columns = collect_columns(predicate);
@@ -301,12 +308,12 @@ impl RowOpener {
         });
         if is_varying {
             let varying = predicate.map(|predicate| (predicate, constants));
-            return RowOpener { request: Arc::new(request), varying };
+            return RowOpener { request: Arc::new(request), read, varying };
         }
         // A predicate on what the plan does not read is of no use to the reader.
         request.predicate =
             predicate.and_then(|predicate| reassign_expr_columns(predicate, &request.schema).ok());
-        RowOpener { request: Arc::new(request), varying: None }
+        RowOpener { request: Arc::new(request), read, varying: None }
     }
 
     fn request_for(&self, file: &PartitionedFile) -> Result<Arc<ReadRequest>> {
@@ -331,6 +338,7 @@ impl FileOpener for RowOpener {
             .cloned()
             .ok_or_else(|| DataFusionError::Internal("a file without its plan".into()))?;
         let request = self.request_for(&file)?;
+        let read = self.read.clone();
         Ok(Box::pin(async move {
             let counts = request.notes.counts();
             let len = match &plan.piece {
@@ -341,6 +349,7 @@ impl FileOpener for RowOpener {
             let is_first = plan.piece.as_ref().is_none_or(|piece| piece.idx == 0);
             Counts::bump(&counts.files_read, u64::from(is_first));
             Counts::bump(&counts.bytes_read, len);
+            read.add(usize::try_from(len).unwrap_or(usize::MAX));
             let (piece, learner) = (plan.piece.as_ref(), plan.learner.as_ref());
             let rows = super::open(&plan.file, &plan.layout, piece, learner, &request)?;
             // CSV tells as it goes; of others it is known when they end.

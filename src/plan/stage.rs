@@ -30,6 +30,7 @@ use crate::exec::groups::GroupsExec;
 use crate::exec::padded::PaddedExec;
 use crate::exec::shared::SharedExec;
 use crate::exec::stage::{Exchange, Measured, Scan, Stage, StageGraph};
+use crate::formats::source::READ_BYTES;
 use crate::units::{show_bytes, show_counted};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -224,9 +225,10 @@ fn scans_below(node: &Plan) -> Vec<Scan> {
 fn measure(top: &Plan, nodes: &[Plan]) -> Measured {
     let task_count = top.output_partitioning().partition_count();
     let mut seconds = vec![0.0; task_count];
-    let mut spilled_bytes = 0;
+    let (mut read_bytes, mut spilled_bytes) = (0, 0);
     for metrics in nodes.iter().filter_map(|node| node.metrics()) {
         spilled_bytes += metrics.spilled_bytes().unwrap_or(0) as u64;
+        read_bytes += metrics.sum_by_name(READ_BYTES).map_or(0, |bytes| bytes.as_usize()) as u64;
         for metric in metrics.iter() {
             let nanos = match metric.value() {
                 MetricValue::ElapsedCompute(time) => time.value(),
@@ -247,6 +249,7 @@ fn measure(top: &Plan, nodes: &[Plan]) -> Measured {
         row_count: own.and_then(|metrics| metrics.output_rows()).unwrap_or(0) as u64,
         work_seconds: seconds.iter().sum(),
         skew: Measured::skew_of(seconds),
+        read_bytes,
         spilled_bytes,
     }
 }
@@ -289,6 +292,9 @@ pub fn draw(graph: &StageGraph) -> String {
 /// What the tasks of a stage did, in words.
 pub fn show_measured(measured: &Measured) -> String {
     let mut parts = vec![show_counted(measured.row_count, "row")];
+    if measured.read_bytes > 0 {
+        parts.push(format!("{} read", show_bytes(measured.read_bytes)));
+    }
     parts.push(format!("{:.1} ms of work", measured.work_seconds * 1e3));
     if let Some(skew) = measured.skew {
         parts.push(format!("slowest task {skew:.1}x the median"));

@@ -68,7 +68,7 @@ pub(super) struct Groups {
 impl Ask {
     /// What a partial aggregate asks, with an exchange by its keys.
     pub(super) fn new(partial: &AggregateExec, exchange: Exchange) -> Self {
-        let input = partial.input_schema();
+        let input = partial.input().schema();
         let once = |expr: &Arc<dyn PhysicalExpr>| {
             long_parts_once(expr, &input).unwrap_or_else(|_| Arc::clone(expr))
         };
