@@ -20,11 +20,12 @@ use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
-use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 
 use super::once::Once;
+use super::over_kept;
 
 /// Conditions that are not cheap are decided of all rows if more than this share is left.
 const MOST: f64 = 0.7;
@@ -90,10 +91,11 @@ impl Condition {
         let mut columns: Vec<usize> =
             collect_columns(whole).iter().map(|column| column.index()).collect();
         columns.sort_unstable();
+        columns.dedup();
         let narrow_schema = Arc::new(schema.project(&columns)?);
         Ok(Condition {
             cost: cost(whole, schema),
-            narrow: reassign_expr_columns(Arc::clone(whole), &narrow_schema)?,
+            narrow: over_kept(whole, &columns)?,
             whole: Arc::clone(whole),
             columns,
             schema: narrow_schema,

@@ -33,7 +33,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::{Operator, Volatility};
-use datafusion::physical_expr::expressions::not;
+use datafusion::physical_expr::expressions::{Column, not};
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunction};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
@@ -258,6 +258,14 @@ fn fragment_of(partial: &Arc<dyn ExecutionPlan>) -> Option<(Expressions, &FileSc
             if !projection.expr().iter().all(|column| is_known(&column.expr)) {
                 return None;
             }
+            // What files say bounds their own columns; conditions on others are part of the key.
+            let (of_files, others) = std::mem::take(&mut expressions.conjuncts)
+                .into_iter()
+                .partition(|(conjunct, _)| passes_through(conjunct, projection));
+            expressions.conjuncts = of_files;
+            for (conjunct, _) in others {
+                expressions.always += &format!("\n{conjunct:?}");
+            }
             expressions.always += &format!("\n{:?}", projection.expr());
             node = projection.input();
         } else if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
@@ -269,6 +277,15 @@ fn fragment_of(partial: &Arc<dyn ExecutionPlan>) -> Option<(Expressions, &FileSc
             return (config.limit.is_none() && is_plain(config)).then_some((expressions, config));
         }
     }
+}
+
+/// Whether a projection gives the columns of a condition as they are, each under its own name.
+fn passes_through(conjunct: &Arc<dyn PhysicalExpr>, projection: &ProjectionExec) -> bool {
+    collect_columns(conjunct).iter().all(|column| {
+        let mut named = projection.expr().iter().filter(|given| given.alias == column.name());
+        let given = named.next().and_then(|given| given.expr.downcast_ref::<Column>());
+        named.next().is_none() && given.is_some_and(|given| given.name() == column.name())
+    })
 }
 
 /// Whether a scan gives the same rows of a file whatever else its statement does.

@@ -13,6 +13,27 @@ pub mod shared;
 pub mod stage;
 pub mod trial;
 
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+
+/// An expression over rows of which only some columns are kept, given in order. (By number: two columns
+/// may share a name.)
+///
+/// # Errors
+/// Those of rebuilding the expression.
+pub fn over_kept(expr: &Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    let renumber = |expr: Arc<dyn PhysicalExpr>| {
+        let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
+        let at = kept.partition_point(|idx| *idx < column.index());
+        Ok(Transformed::yes(Arc::new(Column::new(column.name(), at)) as _))
+    };
+    Arc::clone(expr).transform_up(renumber).data()
+}
+
 /// Aggregates whose state depends on the set of its inputs alone, by the names they go by in plans.
 const ORDERLESS: [&str; 19] = [
     "approx_distinct",

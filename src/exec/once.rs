@@ -18,10 +18,11 @@ use datafusion::common::tree_node::{
 };
 use datafusion::logical_expr::{ColumnarValue, Operator, Volatility};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, LikeExpr, Literal};
-use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::all_of::AllOf;
+use super::over_kept;
 
 /// Fewer rows than this are not worth a table.
 const ROWS_MIN: usize = 64;
@@ -130,7 +131,7 @@ impl Once {
         let narrow_schema = Arc::new(schema.project(&[column])?);
         Ok(Some(Once {
             whole: Arc::clone(expr),
-            narrow: reassign_expr_columns(Arc::clone(expr), &narrow_schema)?,
+            narrow: over_kept(expr, &[column])?,
             column,
             schema: narrow_schema,
             pace: Pace::default(),

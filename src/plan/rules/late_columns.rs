@@ -27,6 +27,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use parquet::arrow::RowNumber;
 
 use crate::exec::late_columns::{Late, LateColumnsExec};
+use crate::exec::over_kept;
 use crate::formats::parquet::compressed_len;
 use crate::formats::source::FilePlan;
 
@@ -154,7 +155,7 @@ fn late(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(narrow) = narrow else { return Ok(None) };
     let mut plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(narrow.build());
     if !chain.filters.is_empty() {
-        let filters = chain.filters.iter().map(|filter| moved(filter, &deciding));
+        let filters = chain.filters.iter().map(|filter| over_kept(filter, &deciding));
         let filters = filters.collect::<Result<Vec<Expr>>>()?;
         plan = Arc::new(FilterExec::try_new(conjunction(filters), plan)?);
     }
@@ -163,7 +164,7 @@ fn late(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     for (nth, (key, sorted)) in keys.iter().zip(sort.expr().iter()).enumerate() {
         let alias = format!("swath_key_{nth}");
         order.push(PhysicalSortExpr::new(Arc::new(Column::new(&alias, nth)), sorted.options));
-        columns.push(ProjectionExpr { expr: moved(key, &deciding)?, alias });
+        columns.push(ProjectionExpr { expr: over_kept(key, &deciding)?, alias });
     }
     for (nth, name) in [FILE, ROW].into_iter().enumerate() {
         let expr = Arc::new(Column::new(name, deciding.len() + nth));
@@ -174,7 +175,7 @@ fn late(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let first = SortExec::new(order.clone(), Arc::new(named)).with_fetch(sort.fetch());
     // The columns of these.
     let Some(wide) = scan_of(&chain, &given, false)? else { return Ok(None) };
-    let columns = chain.columns.iter().map(|column| moved(column, &given));
+    let columns = chain.columns.iter().map(|column| over_kept(column, &given));
     let late = Late {
         scan: wide.with_file_groups(Vec::new()).build(),
         files,
@@ -183,16 +184,6 @@ fn late(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         order: sort.expr().clone(),
     };
     Ok(Some(Arc::new(LateColumnsExec::new(Arc::new(first), order, Arc::new(late)))))
-}
-
-/// An expression over some columns of a scan, which are all that another one gives.
-fn moved(expr: &Expr, kept: &[usize]) -> Result<Expr> {
-    let replace = |expr: Expr| {
-        let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
-        let at = kept.partition_point(|idx| *idx < column.index());
-        Ok(Transformed::yes(Arc::new(Column::new(column.name(), at)) as Expr))
-    };
-    Arc::clone(expr).transform_up(replace).data()
 }
 
 /// Whether the columns that do not decide are long.
