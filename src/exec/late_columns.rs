@@ -103,9 +103,8 @@ impl Late {
         let at: HashMap<(u32, u64), u32> = places_of(&found)?.into_iter().zip(0..).collect();
         let order = rows.iter().map(|place| at.get(place).copied()).collect::<Option<Vec<u32>>>();
         let Some(order) = order else { return internal_err!("a row was not found again") };
-        let evaluate = |column: &Arc<dyn PhysicalExpr>| {
-            column.evaluate(&found)?.into_array(found.num_rows())
-        };
+        let evaluate =
+            |column: &Arc<dyn PhysicalExpr>| column.evaluate(&found)?.into_array(found.num_rows());
         let columns = self.columns.iter().map(evaluate).collect::<Result<Vec<ArrayRef>>>()?;
         let columns = take_arrays(&columns, &UInt32Array::from(order), None)?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)

@@ -13,9 +13,7 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::hash_utils::RandomState;
-use datafusion::common::tree_node::{
-    Transformed, TransformedResult, TreeNode, TreeNodeRecursion,
-};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{ColumnarValue, Operator, Volatility};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, LikeExpr, Literal};
 use datafusion::physical_expr::utils::collect_columns;
@@ -66,9 +64,7 @@ pub fn long_parts_once(
     Arc::clone(expr)
         .transform_down(|expr| {
             Ok(match Once::new(&expr, schema)? {
-                Some(once) => {
-                    Transformed::new(Arc::new(once) as _, true, TreeNodeRecursion::Jump)
-                }
+                Some(once) => Transformed::new(Arc::new(once) as _, true, TreeNodeRecursion::Jump),
                 None => Transformed::no(expr),
             })
         })

@@ -86,15 +86,7 @@ impl Ask {
         let states = partial.schema();
         let has_texts = !arguments.iter().flatten().all(is_fixed)
             || !states.fields().iter().all(|field| field.data_type().is_primitive());
-        Ask {
-            keys,
-            arguments,
-            aggregates,
-            filters,
-            states,
-            exchange,
-            has_texts,
-        }
+        Ask { keys, arguments, aggregates, filters, states, exchange, has_texts }
     }
 
     /// Evaluates keys and arguments.

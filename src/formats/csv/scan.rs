@@ -209,8 +209,7 @@ fn best_scan() -> Scan {
 
 /// By sixteen bytes, which SSE2 and NEON have wherever there are 64 bits.
 fn scan_narrow(scanner: &Scanner, text: &[u8], positions: bool, found: &mut Structure) {
-    let [delimiter, newline, carriage_return] =
-        [scanner.delimiter, b'\n', b'\r'].map(u8x16::splat);
+    let [delimiter, newline, carriage_return] = [scanner.delimiter, b'\n', b'\r'].map(u8x16::splat);
     let quote = scanner.quote.map(u8x16::splat);
     scanner.scan_with(text, positions, found, |blocks, masks| {
         for (block, masks) in blocks.iter().zip(masks) {

@@ -20,13 +20,13 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::utils::{collect_columns, conjunction};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
+use super::Replacing;
 use crate::exec::trial::Tried;
 use crate::formats::parquet::compressed_len;
 use crate::formats::source::FilePlan;
@@ -39,27 +39,15 @@ const REST_SHARE_MIN: f64 = 8.0;
 const GIVEN_AT_ONCE: usize = 32;
 
 /// The rule.
-#[derive(Debug, Default)]
-pub struct EarlyFilters;
+pub const RULE: Replacing = Replacing { name: "early_filters", replacement };
 
-impl PhysicalOptimizerRule for EarlyFilters {
-    fn name(&self) -> &str {
-        "early_filters"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| match plan.downcast_ref::<SortExec>() {
-            Some(sort) if sort.fetch().is_some() => unhindered(plan),
-            _ => Ok(plan.downcast_ref::<DataSourceExec>().and_then(trying)),
-        })
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    match plan.downcast_ref::<SortExec>() {
+        Some(sort) if sort.fetch().is_some() => unhindered(plan),
+        _ => Ok(plan.downcast_ref::<DataSourceExec>().and_then(trying)),
     }
 }
 

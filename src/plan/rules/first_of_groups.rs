@@ -12,48 +12,32 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::window::StandardWindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowUDFExpr};
 
+use super::Replacing;
 use crate::exec::group_top::{GroupTopExec, is_ordered_by_bits};
 
 /// More rows than this of each group are better sorted.
 const COUNT_MAX: usize = 64;
 
 /// The rule; it comes before exchanges are put in.
-#[derive(Debug, Default)]
-pub struct FirstOfGroups;
+pub const RULE: Replacing = Replacing { name: "first_of_groups", replacement };
 
-impl PhysicalOptimizerRule for FirstOfGroups {
-    fn name(&self) -> &str {
-        "first_of_groups"
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
+    for (column, count) in split_conjunction(filter.predicate()).into_iter().filter_map(limit_of) {
+        if let Some(input) = limited(filter.input(), column, count)? {
+            return replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some);
+        }
     }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| {
-            let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
-            for (column, count) in
-                split_conjunction(filter.predicate()).into_iter().filter_map(limit_of)
-            {
-                if let Some(input) = limited(filter.input(), column, count)? {
-                    return replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some);
-                }
-            }
-            Ok(None)
-        })
-    }
+    Ok(None)
 }
 
 /// A column and what it is at most.

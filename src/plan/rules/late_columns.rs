@@ -19,13 +19,13 @@ use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_expr::utils::{collect_columns, conjunction};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use parquet::arrow::RowNumber;
 
+use super::Replacing;
 use crate::exec::late_columns::{Late, LateColumnsExec};
 use crate::exec::over_kept;
 use crate::formats::parquet::compressed_len;
@@ -44,27 +44,15 @@ const ROW: &str = "swath_row";
 type Expr = Arc<dyn PhysicalExpr>;
 
 /// The rule; it comes before exchanges are put in, and before a top-n tells its bound to the scan.
-#[derive(Debug, Default)]
-pub struct LateColumns;
+pub const RULE: Replacing = Replacing { name: "late_columns", replacement };
 
-impl PhysicalOptimizerRule for LateColumns {
-    fn name(&self) -> &str {
-        "late_columns"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| match plan.downcast_ref::<SortExec>() {
-            Some(sort) if sort.fetch().is_some_and(|count| count <= COUNT_MAX) => late(sort),
-            _ => Ok(None),
-        })
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    match plan.downcast_ref::<SortExec>() {
+        Some(sort) if sort.fetch().is_some_and(|count| count <= COUNT_MAX) => late(sort),
+        _ => Ok(None),
     }
 }
 

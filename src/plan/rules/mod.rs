@@ -23,7 +23,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "cluster")]
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
@@ -94,26 +93,26 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
     if purpose != Purpose::Plain {
         // Before exchanges are put in; filters have found their place by then.
         let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
-        rules.insert(position, Arc::new(first_of_groups::FirstOfGroups));
+        rules.insert(position, Arc::new(first_of_groups::RULE));
     }
     if purpose == Purpose::Here {
         let position = rules.iter().position(|rule| rule.name() == "WindowTopN").unwrap_or(0);
-        rules.insert(position, Arc::new(late_columns::LateColumns));
+        rules.insert(position, Arc::new(late_columns::RULE));
     }
     // What comes in front of it does not look at orders.
-    rules.insert(0, Arc::new(outer_joins::OuterJoins));
+    rules.insert(0, Arc::new(outer_joins::RULE));
     if purpose == Purpose::Plain {
-        rules.push(Arc::new(ordered_conditions::OrderedConditions));
+        rules.push(Arc::new(ordered_conditions::RULE));
     }
     if purpose == Purpose::Here {
-        rules.insert(0, Arc::new(partition_keys::PartitionKeys));
+        rules.insert(0, Arc::new(partition_keys::RULE));
         // Behind the last filter that is pushed, before the plan is checked.
         let last = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown"));
         let position = last.map_or(rules.len(), |position| position + 1);
-        rules.insert(position, Arc::new(one_nan::Relaxed));
-        rules.insert(position + 1, Arc::new(early_filters::EarlyFilters));
-        rules.push(Arc::new(ordered_conditions::OrderedConditions));
-        rules.push(Arc::new(texts_once::TextsOnce));
+        rules.insert(position, Arc::new(one_nan::RELAXED));
+        rules.insert(position + 1, Arc::new(early_filters::RULE));
+        rules.push(Arc::new(ordered_conditions::RULE));
+        rules.push(Arc::new(texts_once::RULE));
     }
     rules
 }
@@ -124,9 +123,7 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
 /// When a plan cannot be put together again.
 #[cfg(feature = "cluster")]
 pub fn where_it_runs(mut plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let rules: [&dyn PhysicalOptimizerRule; 3] =
-        [&early_filters::EarlyFilters, &ordered_conditions::OrderedConditions, &texts_once::TextsOnce];
-    for rule in rules {
+    for rule in [early_filters::RULE, ordered_conditions::RULE, texts_once::RULE] {
         plan = rule.optimize(plan, &ConfigOptions::default())?;
     }
     Ok(plan)
@@ -135,6 +132,34 @@ pub fn where_it_runs(mut plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executi
 /// A plan that groups by operators of our own where they can; none of the rules above knows them.
 pub fn grouped(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     replaced(plan, groups::replacement)
+}
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// A rule that replaces operators, one by one.
+#[derive(Debug)]
+pub struct Replacing {
+    name: &'static str,
+    /// What an operator is replaced by, if it is.
+    replacement: fn(&Plan, &ConfigOptions) -> Result<Option<Plan>>,
+}
+
+impl PhysicalOptimizerRule for Replacing {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        replaced(plan, |plan| (self.replacement)(plan, config))
+    }
 }
 
 /// A plan with each operator replaced for which there is a replacement, from the scans up.

@@ -5,7 +5,7 @@
 //! under sums it makes no difference and is left out. Runs behind type coercion.
 //!
 //! The bounds that files keep do not count NaN, so `x < 5`, asked of a column as it lies in the file,
-//! leaves out no row that it should keep; [`Relaxed`] asks it so. Rows with a negative NaN that it keeps too
+//! leaves out no row that it should keep; [`RELAXED`] asks it so. Rows with a negative NaN that it keeps too
 //! many are left out by the filter above the scan.
 
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr as PhysicalBinaryExpr, Column as PhysicalColumn, Literal,
 };
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::Replacing;
 use super::doubles_stay::CHOOSING;
 use crate::formats::one_nan;
 
@@ -166,25 +166,13 @@ fn bare(expr: &mut Expr) -> bool {
 }
 
 /// The rule for the filters of Parquet scans.
-#[derive(Debug, Default)]
-pub struct Relaxed;
+pub const RELAXED: Replacing = Replacing { name: "relaxed_bounds", replacement };
 
-impl PhysicalOptimizerRule for Relaxed {
-    fn name(&self) -> &str {
-        "relaxed_bounds"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| Ok(plan.downcast_ref::<DataSourceExec>().and_then(relaxing)))
-    }
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    Ok(plan.downcast_ref::<DataSourceExec>().and_then(relaxing))
 }
 
 fn relaxing(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {

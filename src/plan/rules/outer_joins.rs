@@ -6,52 +6,37 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{JoinType, Result};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+use super::Replacing;
 use crate::exec::padded::PaddedExec;
 
 /// The rule.
-#[derive(Debug, Default)]
-pub struct OuterJoins;
+pub const RULE: Replacing = Replacing { name: "outer_joins", replacement };
 
-impl PhysicalOptimizerRule for OuterJoins {
-    fn name(&self) -> &str {
-        "outer_joins"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::replaced(plan, |plan| {
-            let padded = padded_sides(plan);
-            let has_constants = |side: &Arc<dyn ExecutionPlan>| {
-                !side.equivalence_properties().constants().is_empty()
-            };
-            let sides = plan.children().into_iter().zip(padded);
-            let mut changed = false;
-            let sides: Vec<Arc<dyn ExecutionPlan>> = sides
-                .map(|(side, is_padded)| match is_padded && has_constants(side) {
-                    true => {
-                        changed = true;
-                        Arc::new(PaddedExec::new(Arc::clone(side)))
-                    }
-                    false => Arc::clone(side),
-                })
-                .collect();
-            match changed {
-                true => replace_children_if_necessary(Arc::clone(plan), sides).map(Some),
-                false => Ok(None),
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let padded = padded_sides(plan);
+    let has_constants =
+        |side: &Arc<dyn ExecutionPlan>| !side.equivalence_properties().constants().is_empty();
+    let sides = plan.children().into_iter().zip(padded);
+    let mut changed = false;
+    let sides: Vec<Arc<dyn ExecutionPlan>> = sides
+        .map(|(side, is_padded)| match is_padded && has_constants(side) {
+            true => {
+                changed = true;
+                Arc::new(PaddedExec::new(Arc::clone(side)))
             }
+            false => Arc::clone(side),
         })
+        .collect();
+    match changed {
+        true => replace_children_if_necessary(Arc::clone(plan), sides).map(Some),
+        false => Ok(None),
     }
 }
 

@@ -18,7 +18,6 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanC
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::Time;
@@ -26,41 +25,27 @@ use datafusion::physical_plan::repartition::BatchPartitioner;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+use super::Replacing;
+
 /// A task may get this much more than its share before an exchange is the better way.
 const SKEW_MAX: f64 = 1.5;
 /// Data so small that no task waits long for another.
 const ALWAYS_DEALT_LEN_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The rule.
-#[derive(Debug, Default)]
-pub struct PartitionKeys;
+pub const RULE: Replacing = Replacing { name: "partition_keys", replacement };
 
-impl PhysicalOptimizerRule for PartitionKeys {
-    fn name(&self) -> &str {
-        "partition_keys"
+fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let task_count = config.execution.target_partitions;
+    if task_count < 2 {
+        return Ok(None);
     }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let task_count = config.execution.target_partitions;
-        if task_count < 2 {
-            return Ok(plan);
-        }
-        super::replaced(plan, |plan| {
-            let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
-            let input = regrouped(aggregate, task_count)?;
-            input
-                .map(|input| replace_children_if_necessary(Arc::clone(plan), vec![input]))
-                .transpose()
-        })
-    }
+    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    let input = regrouped(aggregate, task_count)?;
+    input.map(|input| replace_children_if_necessary(Arc::clone(plan), vec![input])).transpose()
 }
 
 /// The aggregate's input with its files dealt by the group keys, if that spares the exchange.
