@@ -207,8 +207,12 @@ impl Session {
             let shared = with_shared_aggregates(&state, logical).await;
             logical = shared.map_err(not_decorrelated)?;
         }
-        let planner = state.query_planner();
-        let physical = planner.create_physical_plan(&logical, &state).await;
+        let mut physical = state.query_planner().create_physical_plan(&logical, &state).await;
+        if physical.as_ref().is_err_and(is_unmet) {
+            // Where rows cannot be dealt as its operators ask, one task has all of them.
+            let state = one_task(state);
+            physical = state.query_planner().create_physical_plan(&logical, &state).await;
+        }
         let physical = physical.map_err(not_decorrelated)?;
         match fragments {
             Some(fragments) => Ok(fragment::reuse(physical, fragments, &time_zone, &run.notes)?),
@@ -609,6 +613,13 @@ fn not_decorrelated(error: DataFusionError) -> Error {
         "a subquery that uses columns of the query around it in this way is not supported yet",
     )
     .hint("join with it instead: SELECT t.id, count(u.id) FROM t LEFT JOIN u ON ... GROUP BY t.id")
+}
+
+/// Whether DataFusion made a plan in which an operator does not get its rows as it needs them: DataFusion 55
+/// loses sight of how rows were dealt where a key turns out to be constant.
+fn is_unmet(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::Plan(message)
+        if message.contains("does not satisfy distribution requirements"))
 }
 
 /// Asks for all files where a name that a sample lacks may mean something else, and where nothing is read

@@ -11,6 +11,7 @@
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
 //! | `late_columns` * | physical | a top-n reads the columns that do not decide of just its rows |
+//! | `lists_apart` | logical | lists of one expression are not merged where that changes what they mean |
 //! | `literals_right` | analyser | `3 = x` is `x = 3`, in conditions of joins too |
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
@@ -42,6 +43,7 @@ pub mod early_filters;
 pub mod first_of_groups;
 pub mod join_order;
 pub mod late_columns;
+pub mod lists_apart;
 pub mod literals_right;
 pub mod min_max;
 pub mod one_nan;
@@ -78,6 +80,9 @@ pub enum Purpose {
 /// DataFusion's rules, and then ours.
 pub fn logical(purpose: Purpose) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
+    for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
+        *rule = Arc::new(lists_apart::ListsApart(Arc::clone(rule)));
+    }
     if purpose != Purpose::Plain {
         rules.push(Arc::new(join_order::JoinOrder));
     }
