@@ -4,13 +4,16 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan, Operator};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
+use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem,
-    Statement as SqlStatement, TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, ColumnOption, Expr, GroupByExpr, JoinConstraint, JoinOperator, OrderByKind,
+    Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement,
+    TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use crate::error::{Error, Result};
@@ -49,6 +52,19 @@ fn check_sql(statement: &SqlStatement) -> Result<()> {
             "UPDATE the rows that are there, then INSERT ... WHERE NOT EXISTS (...)",
         ));
     }
+    if let SqlStatement::CreateTable(table) = statement {
+        let is_key = |option: &ColumnOption| {
+            matches!(
+                option,
+                ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) | ColumnOption::ForeignKey(_)
+            )
+        };
+        let mut options = table.columns.iter().flat_map(|column| &column.options);
+        if !table.constraints.is_empty() || options.any(|option| is_key(&option.option)) {
+            let instead = "leave it out; SELECT key, count(*) ... HAVING count(*) > 1 finds what is there twice";
+            return Err(refused("a key or constraint of a table", instead));
+        }
+    }
     match statement.visit(&mut Refusals) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -69,9 +85,65 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
                 check_condition(condition)?;
             }
         }
-        Ok(TreeNodeRecursion::Continue)
+        let schema = merge_schema(&node.inputs());
+        let mut error = None;
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                error = check_types(part, &schema).err();
+                Ok(if error.is_some() {
+                    TreeNodeRecursion::Stop
+                } else {
+                    TreeNodeRecursion::Continue
+                })
+            })
+        })?;
+        error.map_or(Ok(TreeNodeRecursion::Continue), |error| Err(error.into()))
     });
     checked.map(|_| ()).map_err(Error::from)
+}
+
+/// Checks what DataFusion takes by its bits or as a text, where it means something else.
+fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
+    let type_of = |expr: &LogicalExpr| expr.get_type(schema).ok();
+    let is_interval = |expr| matches!(type_of(expr), Some(DataType::Interval(_)));
+    match expr {
+        LogicalExpr::BinaryExpr(both)
+            if compares(both.op) && is_interval(&both.left) && is_interval(&both.right) =>
+        {
+            return Err(refused(
+                "comparing intervals, whose months, days and hours have no one length,",
+                "compare numbers: date_diff('second', from, to) > 3600",
+            ));
+        }
+        LogicalExpr::BinaryExpr(both) if matches!(both.op, Operator::Plus | Operator::Minus) => {
+            let hours = |expr: &LogicalExpr| {
+                matches!(expr, LogicalExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _)
+                    if span.nanoseconds != 0)
+            };
+            let is_date = |expr| type_of(expr) == Some(DataType::Date32);
+            if is_date(&both.left) && hours(&both.right)
+                || is_date(&both.right) && hours(&both.left)
+            {
+                return Err(refused(
+                    "a DATE and an interval with hours, of which a DATE has none,",
+                    "make it a timestamp first: d::TIMESTAMP + INTERVAL '12 hours'",
+                ));
+            }
+        }
+        LogicalExpr::ScalarFunction(call)
+            if call.name() == "character_length"
+                && call.args.first().and_then(type_of).is_some_and(|found| found.is_nested()) =>
+        {
+            return Err(refused("length of a list", "array_length(list) counts its items"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 fn check_condition(condition: &LogicalExpr) -> Result<()> {
@@ -136,6 +208,7 @@ impl Visitor for Refusals {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> Verdict {
+        check_sides(&query.body)?;
         refuse_if(!query.locks.is_empty(), "FOR UPDATE", "leave it out: files are never locked")?;
         refuse_if(query.for_clause.is_some(), "FOR XML / FOR JSON", "use --format json")?;
         refuse_if(query.settings.is_some(), "SETTINGS", "use SET name = value")?;
@@ -151,6 +224,19 @@ impl Visitor for Refusals {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Verdict {
+        for join in select.from.iter().flat_map(|table| &table.joins) {
+            let (JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)) = &join.join_operator
+            else {
+                continue;
+            };
+            refuse_if(
+                matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural),
+                "USING or NATURAL with a RIGHT or FULL JOIN",
+                "write ON a.id = b.id, and coalesce(a.id, b.id) for the column",
+            )?;
+        }
         refuse_if(select.top.is_some(), "TOP", "use LIMIT")?;
         refuse_if(select.select_modifiers.is_some(), "this modifier of SELECT", "leave it out")?;
         refuse_if(select.exclude.is_some(), "EXCLUDE here", "write SELECT * EXCLUDE (column)")?;
@@ -232,6 +318,19 @@ impl Visitor for Refusals {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// DataFusion takes EXCEPT ALL and INTERSECT ALL for joins that do not count rows.
+fn check_sides(body: &SetExpr) -> Verdict {
+    let SetExpr::SetOperation { op, left, right, set_quantifier } = body else {
+        return ControlFlow::Continue(());
+    };
+    let counts = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName)
+        && matches!(op, SetOperator::Except | SetOperator::Intersect | SetOperator::Minus);
+    let number = "number equal rows: SELECT x, row_number() OVER (PARTITION BY x) on both sides, without ALL";
+    refuse_if(counts, &format!("{op} ALL"), number)?;
+    check_sides(left)?;
+    check_sides(right)
 }
 
 fn check_wildcard(options: &WildcardAdditionalOptions) -> Verdict {

@@ -47,6 +47,9 @@ pub fn repeated(plan: &LogicalPlan) -> Result<Vec<LogicalPlan>> {
 fn depends_on_its_place(plan: &LogicalPlan) -> Result<bool> {
     let mut depends = false;
     plan.apply_with_subqueries(|node| {
+        // Calls of one table function have one name, whatever their arguments: `range()`.
+        depends |=
+            matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.table().contains('('));
         node.apply_expressions(|expr| {
             depends |= expr.is_volatile() || expr.contains_outer();
             Ok(TreeNodeRecursion::Continue)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -20,7 +20,8 @@ use datafusion::logical_expr::{
 
 /// `avg`, also called `mean`, under the name of the one it replaces.
 pub fn avg() -> AggregateUDF {
-    AggregateUDF::new_from_impl(Mean { inner: Avg::new() }).with_aliases(["mean"])
+    // `with_aliases` would hide what windows ask for.
+    AggregateUDF::new_from_impl(Mean { inner: Avg::new(), aliases: vec!["mean".to_string()] })
 }
 
 /// What becomes of a total.
@@ -43,6 +44,7 @@ pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mean {
     inner: Avg,
+    aliases: Vec<String>,
 }
 
 /// Whether an aggregate is over DOUBLE, and each value counts.
@@ -55,6 +57,10 @@ fn is_ours(args: &AccumulatorArgs) -> bool {
 impl AggregateUDFImpl for Mean {
     fn name(&self) -> &str {
         "avg"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
     }
 
     fn signature(&self) -> &Signature {
@@ -74,7 +80,7 @@ impl AggregateUDFImpl for Mean {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
+        if is_ours(&args) { Ok(sliding(Ask::Mean)) } else { self.inner.accumulator(args) }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -108,6 +114,11 @@ impl AggregateUDFImpl for Mean {
 /// Adds up all rows.
 pub(super) fn one(ask: Ask) -> Box<dyn Accumulator> {
     Box::new(One { ask, total: Total::default() })
+}
+
+/// Adds up the rows of a window that moves on.
+pub(super) fn sliding(ask: Ask) -> Box<dyn Accumulator> {
+    Box::new(Sliding { ask, old: Vec::new(), new: Vec::new(), total: Total::default() })
 }
 
 /// Adds up the rows of each group.
@@ -215,6 +226,67 @@ impl Accumulator for One {
 
     fn size(&self) -> usize {
         size_of::<Self>()
+    }
+}
+
+/// A window as two stacks: nothing is ever taken off a total, so that a value which has left it, be it
+/// infinite, NaN or 1e300, has left no trace. Each value is added twice, however long the window is.
+#[derive(Debug)]
+struct Sliding {
+    ask: Ask,
+    /// The oldest value is on top: the total of each with those below it.
+    old: Vec<Total>,
+    /// What came since, and its total.
+    new: Vec<Option<f64>>,
+    total: Total,
+}
+
+impl Accumulator for Sliding {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Float64Type>() {
+            self.new.push(value);
+            value.into_iter().for_each(|value| self.total.add(value));
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for _ in 0..values[0].len() {
+            if self.old.is_empty() {
+                let mut total = Total::default();
+                for value in self.new.drain(..).rev() {
+                    value.into_iter().for_each(|value| total.add(value));
+                    self.old.push(total);
+                }
+                self.total = Total::default();
+            }
+            self.old.pop();
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut total = self.total;
+        self.old.last().filter(|old| old.count > 0).into_iter().for_each(|old| total.merge(*old));
+        Ok(ScalarValue::Float64(total.value(self.ask)))
+    }
+
+    fn merge_batch(&mut self, _states: &[ArrayRef]) -> Result<()> {
+        internal_err!("a window has no partial totals")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        internal_err!("a window has no partial totals")
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.old.capacity() * size_of::<Total>()
+            + self.new.capacity() * size_of::<Option<f64>>()
     }
 }
 

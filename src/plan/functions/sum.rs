@@ -88,6 +88,9 @@ impl AggregateUDFImpl for ExactSum {
         if is_exact(args.return_field.data_type()) && !args.is_distinct {
             return self.accumulator(args);
         }
+        if *args.return_field.data_type() == DataType::Float64 && !args.is_distinct {
+            return Ok(double::sliding(Ask::Sum));
+        }
         self.inner.create_sliding_accumulator(args)
     }
 
