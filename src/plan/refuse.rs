@@ -106,9 +106,12 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
 fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
     let type_of = |expr: &LogicalExpr| expr.get_type(schema).ok();
     let is_interval = |expr| matches!(type_of(expr), Some(DataType::Interval(_)));
+    let is_span = |expr| is_interval(expr) || matches!(type_of(expr), Some(DataType::Duration(_)));
+    let are_intervals =
+        |left, right| is_span(left) && is_span(right) && (is_interval(left) || is_interval(right));
     match expr {
         LogicalExpr::BinaryExpr(both)
-            if compares(both.op) && is_interval(&both.left) && is_interval(&both.right) =>
+            if compares(both.op) && are_intervals(&both.left, &both.right) =>
         {
             return Err(refused(
                 "comparing intervals, whose months, days and hours have no one length,",

@@ -20,6 +20,7 @@
 //! | `outer_joins` | physical | what is constant on the side filled up with NULLs is not above it |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
 //! | `texts_once` * | physical | patterns and the like are decided once for texts that come again |
+//! | `timestamp_texts` | analyser | timestamps are texts as SQL writes them, and texts to the minute are timestamps |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub mod ordered_conditions;
 pub mod outer_joins;
 pub mod partition_keys;
 pub mod texts_once;
+pub mod timestamp_texts;
 pub mod unambiguous_filters;
 
 /// DataFusion's rules with ours around its coercion of types.
@@ -59,6 +61,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
+    rules.push(Arc::new(timestamp_texts::TimestampTexts));
     rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
