@@ -987,7 +987,12 @@ fn sampled(table: &TableFactor) -> Result<(String, Option<TableAlias>)> {
     let value: f64 = quantity.value.to_string().parse().map_err(|_| wrong())?;
     let by_count = matches!(quantity.unit, Some(TableSampleUnit::Rows));
     let sql = if by_count {
-        format!("SELECT * FROM {whole} ORDER BY random() LIMIT {}", quantity.value)
+        // The order is a column: of rows without any, no first ones can be kept.
+        format!(
+            "SELECT * EXCLUDE (swath_order) FROM (SELECT *, random() AS swath_order FROM {whole})
+             ORDER BY swath_order LIMIT {}",
+            quantity.value
+        )
     } else if (0.0..=100.0).contains(&value) {
         format!("SELECT * FROM {whole} WHERE random() < {}", value / 100.0)
     } else {
