@@ -913,6 +913,29 @@ fn order_by_all(query: &mut Query) {
     }
 }
 
+/// Limits an ordered subquery instead of the query that does nothing but name its columns: the planner
+/// drops an order that is not asked for at the end, and with it which rows are first.
+fn limit_within(query: &mut Query) {
+    let is_column = |item: &SelectItem| {
+        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+            || name_of(item).is_some() && !matches!(item, SelectItem::ExprWithAlias { .. })
+    };
+    let (SetExpr::Select(select), None) = (query.body.as_mut(), &query.order_by) else { return };
+    let is_plain = (&select.distinct, &select.selection, &select.having, &select.qualify)
+        == (&None, &None, &None, &None)
+        && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty())
+        && select.projection.iter().all(is_column);
+    let [table] = &mut select.from[..] else { return };
+    let TableFactor::Derived { subquery, .. } = &mut table.relation else { return };
+    let is_ordered = subquery.order_by.is_some()
+        && subquery.limit_clause.is_none()
+        && subquery.fetch.is_none()
+        && table.joins.is_empty();
+    if is_plain && is_ordered {
+        subquery.limit_clause = query.limit_clause.take();
+    }
+}
+
 /// FETCH FIRST and LIMIT n BY.
 fn limits(query: &mut Query) -> Result<()> {
     order_by_all(query);
@@ -931,6 +954,7 @@ fn limits(query: &mut Query) -> Result<()> {
         return Ok(());
     };
     if limit_by.is_empty() {
+        limit_within(query);
         return Ok(());
     }
     let (SetExpr::Select(select), None, Some(count)) = (query.body.as_mut(), &offset, &limit)
