@@ -12,6 +12,7 @@ mod remote;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::in_parallel;
 use crate::error::{Error, Place, Result, nearest};
-use crate::exec::limits::default_threads;
 use crate::formats::file::{Identity, SourceFile, StreamSource};
 use crate::objects::{self, Objects};
 use crate::output::commit::State;
@@ -470,7 +470,8 @@ fn walk_all(
     let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     let parts: Vec<&[PathBuf]> = paths.chunks(TOGETHER_MIN).collect();
     let look = |part: usize| parts[part].iter().map(fs::metadata).collect::<Vec<_>>();
-    let looked = in_parallel(parts.len(), default_threads(), look);
+    let thread_count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let looked = in_parallel(parts.len(), thread_count, look);
     for (part, looked) in parts.iter().zip(looked) {
         let Some(looked) = looked else { return Err(Error::data("a look at files failed")) };
         for (path, metadata) in part.iter().zip(looked) {
