@@ -1,4 +1,4 @@
-//! `3 = x` is `x = 3`.
+//! `3 = x` is `x = 3`, and `3 BETWEEN x AND y` is `x <= 3 AND y >= 3`.
 //!
 //! DataFusion (55) turns comparisons so in filters but not in the conditions of joins, and where a filter
 //! then meets the same condition the other way round it takes the two for a contradiction: `ON 3 = b.x WHERE
@@ -7,7 +7,7 @@
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
 /// The rule.
@@ -28,6 +28,20 @@ impl AnalyzerRule for LiteralsRight {
 }
 
 fn turned(expr: Expr) -> Transformed<Expr> {
+    if let Expr::Between(between) = &expr
+        && !between.expr.any_column_refs()
+        && (between.low.any_column_refs() || between.high.any_column_refs())
+    {
+        let side = |side: &Expr, op| {
+            let compared = BinaryExpr::new(Box::new(side.clone()), op, between.expr.clone());
+            turned(Expr::BinaryExpr(compared)).data
+        };
+        let (low, high) = (between.low.as_ref(), between.high.as_ref());
+        return Transformed::yes(match between.negated {
+            false => side(low, Operator::LtEq).and(side(high, Operator::GtEq)),
+            true => side(low, Operator::Gt).or(side(high, Operator::Lt)),
+        });
+    }
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
         return Transformed::no(expr);
     };
