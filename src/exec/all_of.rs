@@ -167,6 +167,14 @@ fn cost(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Cost {
             | Operator::GtEq
             | Operator::IsDistinctFrom
             | Operator::IsNotDistinctFrom => cost,
+            Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+                if binary.right().is::<Literal>() =>
+            {
+                cost.max(Cost::Pattern)
+            }
             _ => Cost::MayFail,
         };
     }
