@@ -473,7 +473,10 @@ fn walk_all(
     let thread_count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let looked = in_parallel(parts.len(), thread_count, look);
     for (part, looked) in parts.iter().zip(looked) {
-        let Some(looked) = looked else { return Err(Error::data("a look at files failed")) };
+        let Some(looked) = looked else {
+            let place = Place::file(folder.display().to_string());
+            return Err(Error::data("a look at files failed").at(place).hint("run it again"));
+        };
         for (path, metadata) in part.iter().zip(looked) {
             walk_looked_at(path, metadata, named, ancestors, listing)?;
         }

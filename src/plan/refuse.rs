@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
 };
 
+use super::rules::schema_within;
 use crate::error::{Error, Result};
 
 /// Checks a statement.
@@ -85,7 +86,7 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
                 check_condition(condition)?;
             }
         }
-        let schema = merge_schema(&node.inputs());
+        let schema = schema_within(node)?;
         let mut error = None;
         node.apply_expressions(|expr| {
             expr.apply(|part| {
@@ -123,9 +124,10 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
                 matches!(expr, LogicalExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _)
                     if span.nanoseconds != 0)
             };
+            // Types last: those of long sums take long to find.
             let is_date = |expr| type_of(expr) == Some(DataType::Date32);
-            if is_date(&both.left) && hours(&both.right)
-                || is_date(&both.right) && hours(&both.left)
+            if hours(&both.right) && is_date(&both.left)
+                || hours(&both.left) && is_date(&both.right)
             {
                 return Err(refused(
                     "a DATE and an interval with hours, of which a DATE has none,",

@@ -28,7 +28,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 
 use super::Replacing;
 use crate::exec::trial::Tried;
-use crate::formats::parquet::compressed_len;
+use crate::formats::parquet::{ParquetLayout, compressed_len};
 use crate::formats::source::FilePlan;
 
 /// The other columns must be so many times as long as the filter's: decoding scattered rows takes
@@ -90,19 +90,19 @@ fn trying(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {
     Some(DataSourceExec::from_data_source(config))
 }
 
+/// What the footer of the first file says: enough to tell which columns are long.
+pub(super) fn first_layout(config: &FileScanConfig) -> Option<&ParquetLayout> {
+    let first = config.file_groups.iter().find_map(|group| group.files().first())?;
+    first.extension::<FilePlan>()?.layout.parquet.as_ref()
+}
+
 /// Whether columns besides those of the filter are read, and of some length.
 fn spares_decoding(
     config: &FileScanConfig,
     source: &ParquetSource,
     filter: &Arc<dyn PhysicalExpr>,
 ) -> bool {
-    let first = config.file_groups.iter().find_map(|group| group.files().first());
-    let Some(layout) = first
-        .and_then(|file| file.extension::<FilePlan>())
-        .and_then(|plan| plan.layout.parquet.as_ref())
-    else {
-        return false;
-    };
+    let Some(layout) = first_layout(config) else { return false };
     let len_of = |name: &str| compressed_len(&layout.metadata, name) as f64;
     let of_filter: Vec<String> =
         collect_columns(filter).iter().map(|column| column.name().to_string()).collect();

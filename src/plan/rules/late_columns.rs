@@ -26,14 +26,14 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use parquet::arrow::RowNumber;
 
 use super::Replacing;
+use super::early_filters::first_layout;
 use crate::exec::late_columns::{Late, LateColumnsExec};
 use crate::exec::over_kept;
 use crate::formats::parquet::compressed_len;
-use crate::formats::source::FilePlan;
 
 /// More rows than this lie in so many pages that nothing is spared.
 const COUNT_MAX: usize = 256;
-/// Other columns must be at least so long, in all files, ...
+/// Other columns must be at least so long, in all files as far as the first one tells, ...
 const REST_LEN_MIN_BYTES: u64 = 1 << 20;
 /// ... and as many times as long as those that decide.
 const REST_SHARE_MIN: u64 = 2;
@@ -183,15 +183,11 @@ fn spares_decoding(chain: &Chain<'_>, deciding: &[usize], given: &[usize]) -> bo
         columns.map(|column| column.name().to_string()).collect()
     };
     let (deciding, given) = (read(deciding), read(given));
-    let files = chain.scan.file_groups.iter().flat_map(FileGroup::files);
-    let (mut rest_len, mut deciding_len) = (0, 0);
-    for file in files {
-        let plan = file.extension::<FilePlan>();
-        let Some(layout) = plan.and_then(|plan| plan.layout.parquet.as_ref()) else { return false };
-        let len_of = |name: &String| compressed_len(&layout.metadata, name);
-        rest_len += given.iter().filter(|name| !deciding.contains(name)).map(len_of).sum::<u64>();
-        deciding_len += deciding.iter().map(len_of).sum::<u64>();
-    }
+    let Some(layout) = first_layout(chain.scan) else { return false };
+    let file_count = chain.scan.file_groups.iter().map(FileGroup::len).sum::<usize>() as u64;
+    let len_of = |name: &String| compressed_len(&layout.metadata, name) * file_count;
+    let rest_len: u64 = given.iter().filter(|name| !deciding.contains(name)).map(len_of).sum();
+    let deciding_len: u64 = deciding.iter().map(len_of).sum();
     rest_len >= REST_LEN_MIN_BYTES.max(deciding_len * REST_SHARE_MIN)
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -49,6 +49,9 @@ impl OptimizerRule for ListsApart {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
+        if !has_lists(&plan)? {
+            return self.0.rewrite(plan, config);
+        }
         let (preserver, mut names) = (NamePreserver::new(&plan), Vec::new());
         let sealed = plan.map_expressions(|expr| {
             names.push(preserver.save(&expr));
@@ -69,6 +72,19 @@ impl OptimizerRule for ListsApart {
         })?;
         Ok(Transformed { transformed: is_changed, ..plan })
     }
+}
+
+/// Whether there is a list, or something that may become one.
+fn has_lists(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found = expr.exists(|part| {
+            let is_or = matches!(part, Expr::BinaryExpr(binary) if binary.op == Operator::Or);
+            Ok(is_or || matches!(part, Expr::InList(_)))
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// An expression without a name that the function has got into.

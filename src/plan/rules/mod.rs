@@ -197,7 +197,7 @@ fn with_expressions(
 }
 
 /// The columns that the expressions of a plan's node may name.
-fn schema_within(plan: &LogicalPlan) -> Result<DFSchema> {
+pub(super) fn schema_within(plan: &LogicalPlan) -> Result<DFSchema> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = plan {
         let name = scan.table_name.clone();
