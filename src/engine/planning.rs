@@ -106,7 +106,9 @@ impl Session {
         };
         let mut counts_rows = false;
         if let Some(sql) = plan::names::sql_of_mut(&mut parsed) {
-            let lookups = Lookups { columns: &columns_of, values: &values_of };
+            let is_aggregate = |name: &str| state.aggregate_functions().contains_key(name);
+            let lookups =
+                Lookups { columns: &columns_of, is_aggregate: &is_aggregate, values: &values_of };
             counts_rows = plan::sugar::rewrite(sql, lookups)?;
         }
         if statement.summarize {
@@ -489,10 +491,11 @@ impl Session {
                 if view.if_not_exists && views().contains_key(&name) {
                     return Ok(Some(Box::new(|| {})));
                 }
-                if view.materialized || !view.columns.is_empty() {
-                    return Err(Error::sql("only CREATE VIEW name AS SELECT ... is supported"));
+                if view.materialized {
+                    return Err(Error::sql("CREATE MATERIALIZED VIEW is not supported")
+                        .hint(format!("CREATE TABLE {name} AS SELECT ...")));
                 }
-                let query = (*view.query).clone();
+                let query = plan::sugar::view_query(view)?;
                 Ok(Some(Box::new(move || {
                     shared.views.lock().unwrap_or_else(PoisonError::into_inner).insert(name, query);
                 })))
@@ -539,7 +542,7 @@ impl Session {
     async fn check_view(&self, view: &DfStatement, run: &mut Run) -> Result<()> {
         let DfStatement::Statement(parsed) = view else { return Ok(()) };
         let SqlStatement::CreateView(view) = parsed.as_ref() else { return Ok(()) };
-        let query = SqlStatement::Query(view.query.clone());
+        let query = SqlStatement::Query(Box::new(plan::sugar::view_query(view)?));
         let parsed = DfStatement::Statement(Box::new(query));
         let text = Arc::from("");
         let inner = Statement { parsed, view: ExplainView::default(), summarize: false, text };

@@ -647,6 +647,8 @@ fn state(engine: &Inner) -> SessionState {
     // Decimal literals are exact.
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.collect_spans = true;
+    // What has a zone is an instant, also where none is named.
+    options.execution.time_zone = Some(plan::types::UTC.to_string());
     // Files dealt by a partition key spare the exchange at any number of tasks.
     options.optimizer.subset_repartition_threshold = 1;
     // What a sort keeps back for merging what it spilled must leave it room to sort.
@@ -668,12 +670,14 @@ fn state(engine: &Inner) -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::clone(&engine.environment))
         .with_default_features()
+        .with_type_planner(Arc::new(plan::types::TypeNames))
         .with_analyzer_rules(plan::rules::analyzers())
         .with_optimizer_rules(plan::rules::logical(purpose))
         .with_physical_optimizer_rules(plan::rules::physical(purpose));
     // Before those that take all slices for slices of lists.
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(plan::functions::texts::TextSlices));
+    planners.insert(0, Arc::new(plan::functions::by_type::Operators));
     let mut context = SessionContext::new_with_state(builder.build());
     plan::functions::register(&mut context);
     context.state()

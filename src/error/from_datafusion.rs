@@ -87,6 +87,28 @@ fn said_plainly(text: &str) -> Option<Error> {
     if text.ends_with("is not a variable which can be viewed with 'SHOW'") {
         return Some(no_setting(between("'", "'")?));
     }
+    if let Some((_, node)) = text.split_once("Unsupported ast node in sqltorel: ") {
+        let name: String = node.chars().take_while(char::is_ascii_alphanumeric).collect();
+        return Some(Error::sql(format!("{} is not supported yet", name.to_uppercase())));
+    }
+    if let Some((said, _)) = text.split_once("span: Span(") {
+        // What follows is how the parser holds it.
+        let said = said.trim_start_matches("This feature is not implemented: ");
+        let said = said.split([':', ',']).next().unwrap_or(said);
+        return Some(Error::sql(lower_first(said)));
+    }
+    if text.contains("`retract_batch` is not implemented") {
+        let call = text.rsplit_once("is not implemented: ").map_or("an aggregate", |(_, call)| call);
+        let name = call.split('(').next().unwrap_or(call);
+        let error = format!("{name} is not supported yet over frames whose start moves");
+        return Some(Error::sql(error).hint("let the frame start at UNBOUNDED PRECEDING"));
+    }
+    if let Some(call) = between("name and argument types '", "'. You might need") {
+        return Some(
+            Error::sql(format!("no function {} takes such arguments", in_sql(call)))
+                .hint("cast them to the types that it takes, such as x::VARCHAR"),
+        );
+    }
     let function = between("Function '", "'").or_else(|| between("function '", "'"))?;
     if let (Some(wanted), Some((_, rest))) =
         (between("' expects ", " arguments but"), text.split_once("but received "))
@@ -103,6 +125,22 @@ fn said_plainly(text: &str) -> Option<Error> {
         return Some(Error::sql(format!("`{function}` takes {wanted}, not {given}")));
     }
     None
+}
+
+/// A call with types by the names that SQL gives them.
+fn in_sql(call: &str) -> String {
+    const NAMES: [(&str, &str); 9] = [
+        ("Utf8View", "VARCHAR"),
+        ("Utf8", "VARCHAR"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INTEGER"),
+        ("Float64", "DOUBLE"),
+        ("Boolean", "BOOLEAN"),
+        ("Date32", "DATE"),
+        ("Timestamp(ns)", "TIMESTAMP"),
+        ("Timestamp(µs)", "TIMESTAMP"),
+    ];
+    NAMES.iter().fold(call.to_string(), |text, (from, to)| text.replace(from, to))
 }
 
 fn no_setting(name: &str) -> Error {

@@ -12,7 +12,7 @@ mod markdown;
 mod parquet;
 mod sink;
 mod table;
-mod value;
+pub(crate) mod value;
 
 pub use self::file::OutputFile;
 pub use self::folder::{FolderOptions, FolderWriter, Written};

@@ -9,6 +9,8 @@ use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOpt
 fn format_options() -> FormatOptions<'static> {
     FormatOptions::default()
         .with_display_error(false)
+        // Within lists and structs; a NULL of its own is for the format to show.
+        .with_null("NULL")
         .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
         .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
         .with_duration_format(DurationFormat::Pretty)
@@ -21,7 +23,7 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(array: &'a ArrayRef) -> io::Result<Self> {
+    pub(crate) fn new(array: &'a ArrayRef) -> io::Result<Self> {
         let options = format_options();
         let formatter =
             ArrayFormatter::try_new(array.as_ref(), &options).map_err(io::Error::other)?;

@@ -35,8 +35,9 @@ const BUILT_IN: &str = "
     CREATE MACRO monthname(x) AS to_char(x, '%B');
     CREATE MACRO dayname(x) AS to_char(x, '%A');
     CREATE MACRO strftime(x, format) AS to_char(x, format);
-    CREATE MACRO strptime(x, format) AS to_timestamp(x, format);
-    CREATE MACRO time_bucket(width, x) AS date_bin(width, x);
+    CREATE MACRO strptime(x, format) AS CAST(to_timestamp(x, format) AS TIMESTAMP);
+    CREATE MACRO time_bucket(width, x) AS date_bin(width, x, CASE WHEN date_part('month', width) = 0 AND date_part('year', width) = 0 THEN TIMESTAMP '2000-01-03' ELSE TIMESTAMP '2000-01-01' END);
+    CREATE MACRO time_bucket(width, x, origin) AS date_bin(width, x, CAST(origin AS TIMESTAMP));
     CREATE MACRO last_day(x) AS CAST(date_trunc('month', x) + INTERVAL '1 month' - INTERVAL '1 day' AS DATE);
     CREATE MACRO if(condition, a, b) AS CASE WHEN condition THEN a ELSE b END;
     CREATE MACRO iff(condition, a, b) AS CASE WHEN condition THEN a ELSE b END;
@@ -47,7 +48,12 @@ const BUILT_IN: &str = "
     CREATE MACRO arg_min(a, b) AS first_value(a ORDER BY b) FILTER (WHERE b IS NOT NULL AND a IS NOT NULL);
     CREATE MACRO min_by(a, b) AS first_value(a ORDER BY b) FILTER (WHERE b IS NOT NULL AND a IS NOT NULL);
     CREATE MACRO list(x) AS array_agg(x);
+    CREATE MACRO string_agg(x) AS string_agg(x, ',');
     CREATE MACRO group_concat(x) AS string_agg(x, ',');
+    CREATE MACRO listagg(x) AS string_agg(x, '');
+    CREATE MACRO listagg(x, separator) AS string_agg(x, separator);
+    CREATE MACRO first(x) AS first_value(x);
+    CREATE MACRO last(x) AS last_value(x);
     CREATE MACRO group_concat(x, separator) AS string_agg(x, separator);
     CREATE MACRO quantile_disc(x, q) AS array_element(array_sort(array_agg(x) FILTER (WHERE x IS NOT NULL)), greatest(1, CAST(ceil(count(x) * q) AS BIGINT)));
     CREATE MACRO quantile(x, q) AS quantile_disc(x, q);
@@ -58,6 +64,26 @@ const BUILT_IN: &str = "
     CREATE MACRO regexp_extract(x, pattern) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[1], '');
     CREATE MACRO regexp_extract(x, pattern, part) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[part + 1], '');
     CREATE MACRO regexp_matches(x, pattern) AS regexp_like(x, pattern);
+    CREATE MACRO string_split(x, separator) AS string_to_array(x, separator);
+    CREATE MACRO str_split(x, separator) AS string_to_array(x, separator);
+    CREATE MACRO split(x, separator) AS string_to_array(x, separator);
+    CREATE MACRO strlen(x) AS octet_length(x);
+    CREATE MACRO mod(a, b) AS a % b;
+    CREATE MACRO sign(x) AS CAST(signum(CAST(x AS DOUBLE)) AS BIGINT);
+    CREATE MACRO isinf(x) AS abs(x) = CAST('inf' AS DOUBLE);
+    CREATE MACRO isfinite(x) AS NOT (isnan(x) OR abs(x) = CAST('inf' AS DOUBLE));
+    CREATE MACRO gen_random_uuid() AS uuid();
+    CREATE MACRO today() AS current_date();
+    CREATE MACRO weekofyear(x) AS CAST(date_part('week', x) AS BIGINT);
+    CREATE MACRO isoyear(x) AS CAST(date_part('isoyear', x) AS BIGINT);
+    CREATE MACRO isodow(x) AS CAST(date_part('dow', x) + 6 AS BIGINT) % 7 + 1;
+    CREATE MACRO date_add(x, width) AS x + width;
+    CREATE MACRO date_sub(x, width) AS x - width;
+    CREATE MACRO make_timestamp(year, month, day, hour, minute, second) AS
+        CAST(make_date(year, month, day) AS TIMESTAMP) + INTERVAL '1 hour' * hour + INTERVAL '1 minute' * minute + INTERVAL '1 second' * second;
+    CREATE MACRO make_timestamp(micros) AS epoch_us(CAST(micros AS BIGINT));
+    CREATE MACRO struct_extract(x, field) AS get_field(x, field);
+    CREATE MACRO json_array_length(x) AS json_length(x);
     CREATE MACRO list_sum(x) AS array_sum(x);
     CREATE MACRO list_filter(x, f) AS array_filter(x, f);
     CREATE MACRO prefix(x, y) AS starts_with(x, y);
@@ -216,6 +242,18 @@ impl Expander<'_> {
 
     fn expand_call(&mut self, expr: &mut Expr) -> Result<()> {
         let Expr::Function(function) = expr else { return Ok(()) };
+        // percentile_disc(q) WITHIN GROUP (ORDER BY x)
+        if let ("percentile_disc", [ordered], FunctionArguments::List(list)) = (
+            function.name.to_string().to_lowercase().as_str(),
+            &function.within_group[..],
+            &mut function.args,
+        ) && list.args.len() == 1
+        {
+            let values = FunctionArg::Unnamed(FunctionArgExpr::Expr(ordered.expr.clone()));
+            list.args.insert(0, values);
+            function.name = ObjectName::from(vec![Ident::new("quantile_disc")]);
+            function.within_group.clear();
+        }
         let Some((mut args, named)) = plain_args(function) else { return Ok(()) };
         let mut name = function.name.clone();
         if matches!(name.to_string().to_lowercase().as_str(), "date_diff" | "datediff")

@@ -23,3 +23,4 @@ pub mod shared;
 pub mod stage;
 pub mod sugar;
 pub mod summarize;
+pub mod types;

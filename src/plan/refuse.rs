@@ -11,9 +11,9 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ColumnOption, Expr, GroupByExpr, JoinConstraint, JoinOperator, OrderByKind,
-    Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement,
-    TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, ColumnOption, Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement, TableAlias, TableFactor, Visit,
+    Visitor, WildcardAdditionalOptions,
 };
 
 use super::rules::schema_within;
@@ -87,6 +87,14 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
             }
         }
         let schema = schema_within(node)?;
+        if let LogicalPlan::Sort(sort) = node
+            && sort
+                .expr
+                .iter()
+                .any(|key| matches!(key.expr.get_type(&schema), Ok(DataType::Interval(_))))
+        {
+            return Err(unordered().into());
+        }
         let mut error = None;
         node.apply_expressions(|expr| {
             expr.apply(|part| {
@@ -114,10 +122,7 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
         LogicalExpr::BinaryExpr(both)
             if compares(both.op) && are_intervals(&both.left, &both.right) =>
         {
-            return Err(refused(
-                "comparing intervals, whose months, days and hours have no one length,",
-                "compare numbers: date_diff('second', from, to) > 3600",
-            ));
+            return Err(unordered());
         }
         LogicalExpr::BinaryExpr(both) if matches!(both.op, Operator::Plus | Operator::Minus) => {
             let hours = |expr: &LogicalExpr| {
@@ -135,15 +140,22 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
                 ));
             }
         }
-        LogicalExpr::ScalarFunction(call)
-            if call.name() == "character_length"
-                && call.args.first().and_then(type_of).is_some_and(|found| found.is_nested()) =>
+        LogicalExpr::AggregateFunction(call)
+            if ["min", "max"].contains(&call.func.name())
+                && call.params.args.first().is_some_and(is_interval) =>
         {
-            return Err(refused("length of a list", "array_length(list) counts its items"));
+            return Err(unordered());
         }
         _ => {}
     }
     Ok(())
+}
+
+fn unordered() -> Error {
+    refused(
+        "comparing intervals, whose months, days and hours have no one length,",
+        "compare numbers: date_diff('second', from, to) > 3600",
+    )
 }
 
 fn compares(op: Operator) -> bool {
@@ -229,19 +241,6 @@ impl Visitor for Refusals {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Verdict {
-        for join in select.from.iter().flat_map(|table| &table.joins) {
-            let (JoinOperator::Right(constraint)
-            | JoinOperator::RightOuter(constraint)
-            | JoinOperator::FullOuter(constraint)) = &join.join_operator
-            else {
-                continue;
-            };
-            refuse_if(
-                matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural),
-                "USING or NATURAL with a RIGHT or FULL JOIN",
-                "write ON a.id = b.id, and coalesce(a.id, b.id) for the column",
-            )?;
-        }
         refuse_if(select.top.is_some(), "TOP", "use LIMIT")?;
         refuse_if(select.select_modifiers.is_some(), "this modifier of SELECT", "leave it out")?;
         refuse_if(select.exclude.is_some(), "EXCLUDE here", "write SELECT * EXCLUDE (column)")?;
@@ -325,15 +324,14 @@ impl Visitor for Refusals {
     }
 }
 
-/// DataFusion takes EXCEPT ALL and INTERSECT ALL for joins that do not count rows.
+/// DataFusion takes these for joins that do not count rows.
 fn check_sides(body: &SetExpr) -> Verdict {
     let SetExpr::SetOperation { op, left, right, set_quantifier } = body else {
         return ControlFlow::Continue(());
     };
-    let counts = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName)
+    let counts = *set_quantifier == SetQuantifier::AllByName
         && matches!(op, SetOperator::Except | SetOperator::Intersect | SetOperator::Minus);
-    let number = "number equal rows: SELECT x, row_number() OVER (PARTITION BY x) on both sides, without ALL";
-    refuse_if(counts, &format!("{op} ALL"), number)?;
+    refuse_if(counts, &format!("{op} ALL BY NAME"), "name the columns, without BY NAME")?;
     check_sides(left)?;
     check_sides(right)
 }

@@ -11,6 +11,7 @@
 //! t POSITIONAL JOIN u                     t ASOF JOIN u MATCH_CONDITION ('positional')
 //! USING SAMPLE 10                         TABLESAMPLE (10 ROWS)
 //! count(*) FILTER (x > 1)                 count(*) FILTER (WHERE x > 1)
+//! PREPARE p AS SELECT ? + ?               PREPARE p AS SELECT $1 + $2
 //! TABLE t, DESCRIBE t, SHOW PARTITIONS p  SELECT * FROM t, DESCRIBE SELECT * FROM t, ... partitions(p)
 //! ```
 //!
@@ -138,6 +139,10 @@ fn closings(pieces: &[(&Token, Range<usize>)]) -> Vec<Option<usize>> {
         }
     }
     closings
+}
+
+fn is_question(token: &Token) -> bool {
+    matches!(token, Token::Placeholder(text) if text == "?")
 }
 
 /// The part of a SELECT that is being written.
@@ -333,6 +338,13 @@ impl Writer<'_> {
         if self.begins_filter(at) {
             self.add(" WHERE ");
             return None;
+        }
+        if self.token(at).is_some_and(is_question) {
+            // The values of `?` are given in their order.
+            let before = &self.pieces[self.statement_start(at, 0)..at];
+            let number = before.iter().filter(|(token, _)| is_question(token)).count() + 1;
+            self.add(&format!(" ${number}"));
+            return Some(at + 1);
         }
         let follows = |words: &[&str]| at > start && self.is_any(at - 1, words);
         let is_statement = self.begins(at, start)
@@ -667,6 +679,10 @@ mod tests {
         check(
             "SELECT x FROM t USING SAMPLE 5 % WHERE a",
             "SELECT x FROM t TABLESAMPLE (5 PERCENT) WHERE a",
+        );
+        check(
+            "PREPARE p AS SELECT ? + f(?); SELECT ?",
+            "PREPARE p AS SELECT $1 + f( $2); SELECT $1",
         );
         check("SELECT 7 % 3 LIMIT 1", "SELECT 7 % 3 LIMIT 1");
     }

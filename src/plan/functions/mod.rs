@@ -1,12 +1,16 @@
 //! Functions of our own: where DataFusion's would be silently wrong, and where it has none.
 
 pub mod arithmetic;
+pub mod by_type;
 pub mod counted;
 pub mod distribution;
 pub mod double;
 pub mod extremes;
+pub mod nested;
+pub mod patterns;
 pub mod sum;
 pub mod texts;
+pub mod times;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
@@ -23,15 +27,22 @@ pub fn register(context: &mut SessionContext) {
     context.register_udaf(counted::mode());
     context.register_udaf(counted::histogram());
     context.register_udaf(distribution::distribution());
+    by_type::functions().for_each(|function| context.register_udf(function));
     context.register_udf(texts::type_of());
     context.register_udf(texts::format());
     context.register_udf(texts::slice());
     context.register_udf(texts::sparkline());
+    context.register_udf(nested::to_json());
+    context.register_udf(patterns::extract_all());
+    context.register_udf(patterns::split());
+    context.register_udf(times::at_time_zone());
+    context.register_udf(times::try_strptime());
 }
 
 /// A function that rules put into plans, by its name; no statement calls it.
 pub fn of_rules(name: &str) -> Option<ScalarUDF> {
     match name {
+        nested::SHOWN => Some(nested::shown()),
         one_nan::NAME => Some(one_nan::function().as_ref().clone()),
         name => arithmetic::by_name(name),
     }

@@ -7,6 +7,7 @@
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `early_filters` * | physical | Parquet is decoded only where a filter holds, while that pays |
+//! | `elapsed_parts` | analyser | hours between timestamps are those within a day |
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
@@ -41,6 +42,7 @@ use crate::exec::groups;
 pub mod checked_arithmetic;
 pub mod doubles_stay;
 pub mod early_filters;
+pub mod elapsed_parts;
 pub mod first_of_groups;
 pub mod join_order;
 pub mod late_columns;
@@ -62,6 +64,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let position = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
     rules.push(Arc::new(timestamp_texts::TimestampTexts));
+    rules.push(Arc::new(elapsed_parts::ElapsedParts));
     rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));

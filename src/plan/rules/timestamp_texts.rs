@@ -1,4 +1,4 @@
-//! Timestamps as texts, and texts as timestamps, as SQL writes them.
+//! Timestamps and lists as texts, and texts as timestamps, as SQL writes them.
 //!
 //! Arrow writes `2024-01-01T10:00:00` and reads no `2024-01-01 10:00`. Runs behind type coercion, so that
 //! comparisons and `||` have their casts.
@@ -14,6 +14,8 @@ use datafusion::logical_expr::expr::{Cast, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
 use datafusion::optimizer::AnalyzerRule;
 use regex::Regex;
+
+use crate::plan::functions::nested;
 
 /// A timestamp to the minute, and a zone.
 static TO_THE_MINUTE: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -64,6 +66,13 @@ fn spelled(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 }
                 _ => Transformed::no(expr),
             }
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            if inner.get_type(schema).is_ok_and(|given| given.is_nested()) =>
+        {
+            let list = std::mem::take(inner.as_mut());
+            **inner = nested::shown().call(vec![list]);
+            Transformed::yes(expr)
         }
         _ => Transformed::no(expr),
     }

@@ -6,16 +6,14 @@
 //!     ON t.k = u.k AND t.at >= u.at AND (u.next IS NULL OR t.at < u.next)
 //! t POSITIONAL JOIN u
 //!   (SELECT *, row_number() OVER () AS p FROM t) t FULL JOIN (SELECT *, ... AS q FROM u) u ON t.p = u.q
-//! t, LATERAL (SELECT t.x + 1 AS y) l
-//!   t, and (t.x + 1) in the place of l.y
 //! ```
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
-    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
-    Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, TableAlias, TableFactor,
+    WildcardAdditionalOptions, visit_expressions,
 };
 
 use super::{Rewriter, derived, parsed};
@@ -92,7 +90,7 @@ impl Rewriter<'_> {
             }
         }
         if !hidden.is_empty() {
-            hide(select, &hidden);
+            hide(select, &hidden, None);
         }
         Ok(())
     }
@@ -162,105 +160,6 @@ impl Rewriter<'_> {
         *right = derived(&sql, Some(alias(own)))?;
         parsed(&format!("{} AND ({end} IS NULL OR {theirs} {beyond} {end})", others.join(" AND ")))
     }
-
-    /// Puts what a LATERAL query without a FROM computes in the place of its columns.
-    pub(super) fn laterals(&self, select: &mut Select) -> Result<()> {
-        let mut made: Vec<Made> = Vec::new();
-        select.from.retain(|table| match (&table.relation, &table.joins[..]) {
-            (relation, []) => !takes(relation, &mut made),
-            _ => true,
-        });
-        for table in &mut select.from {
-            table.joins.retain(|join| {
-                let is_plain = match &join.join_operator {
-                    JoinOperator::CrossJoin(_) => true,
-                    JoinOperator::Inner(JoinConstraint::On(on))
-                    | JoinOperator::Join(JoinConstraint::On(on))
-                    | JoinOperator::LeftOuter(JoinConstraint::On(on))
-                    | JoinOperator::Left(JoinConstraint::On(on)) => {
-                        matches!(on, Expr::Value(value) if value.value == Value::Boolean(true))
-                    }
-                    _ => false,
-                };
-                !(is_plain && takes(&join.relation, &mut made))
-            });
-        }
-        if made.is_empty() {
-            return Ok(());
-        }
-        let columns = self.columns_of(select)?;
-        let mut items = Vec::new();
-        for item in std::mem::take(&mut select.projection) {
-            match &item {
-                SelectItem::Wildcard(_) => {
-                    items.push(item);
-                    items.extend(made.iter().map(Made::item));
-                }
-                SelectItem::QualifiedWildcard(
-                    SelectItemQualifiedWildcardKind::ObjectName(name),
-                    _,
-                ) if made.iter().any(|made| made.is_of(&name.to_string())) => {
-                    let of = made.iter().filter(|made| made.is_of(&name.to_string()));
-                    items.extend(of.map(Made::item));
-                }
-                SelectItem::UnnamedExpr(expr) => match find(&made, &columns, expr) {
-                    Some(found) => items.push(found.item()),
-                    None => items.push(item),
-                },
-                _ => items.push(item),
-            }
-        }
-        select.projection = items;
-        let _ = select.visit(&mut Putter { made: &made, columns: &columns, depth: 0 });
-        Ok(())
-    }
-}
-
-/// A column of a LATERAL query.
-struct Made {
-    table: String,
-    name: Ident,
-    expr: Expr,
-}
-
-impl Made {
-    fn is_of(&self, table: &str) -> bool {
-        self.table.eq_ignore_ascii_case(table.trim_matches('"'))
-    }
-
-    fn item(&self) -> SelectItem {
-        let expr = Expr::Nested(Box::new(self.expr.clone()));
-        SelectItem::ExprWithAlias { expr, alias: self.name.clone() }
-    }
-}
-
-/// Takes the columns out of a LATERAL query that has no FROM; whether it is one.
-fn takes(table: &TableFactor, made: &mut Vec<Made>) -> bool {
-    let TableFactor::Derived { lateral: true, subquery, alias: Some(alias), .. } = table else {
-        return false;
-    };
-    let SetExpr::Select(select) = subquery.body.as_ref() else { return false };
-    let is_bare = select.from.is_empty()
-        && select.selection.is_none()
-        && subquery.limit_clause.is_none()
-        && subquery.with.is_none();
-    let mut found = Vec::new();
-    for (idx, item) in select.projection.iter().enumerate() {
-        let given = alias.columns.get(idx).map(|column| column.name.clone());
-        let (expr, own) = match item {
-            SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias.clone())),
-            SelectItem::UnnamedExpr(expr) => (expr, None),
-            _ => return false,
-        };
-        // What is put in several places must be the same in each.
-        let is_fixed = !has_aggregate(expr) && !super::is_volatile(expr);
-        let (Some(name), true) = (given.or(own), is_fixed) else { return false };
-        found.push(Made { table: alias.name.value.clone(), name, expr: expr.clone() });
-    }
-    if is_bare {
-        made.extend(found);
-    }
-    is_bare
 }
 
 /// Whether an expression is about several rows.
@@ -293,56 +192,6 @@ pub(super) fn is_aggregate(expr: &Expr) -> bool {
             || AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str()))
 }
 
-/// What a name stands for, if it is a column of a LATERAL query.
-fn find<'a>(made: &'a [Made], columns: &[String], expr: &Expr) -> Option<&'a Made> {
-    match expr {
-        Expr::Identifier(name) => {
-            // A column of a table comes first.
-            let is_column = columns.iter().any(|column| column.eq_ignore_ascii_case(&name.value));
-            let found = made.iter().find(|made| made.name.value.eq_ignore_ascii_case(&name.value));
-            found.filter(|_| !is_column)
-        }
-        Expr::CompoundIdentifier(parts) => match &parts[..] {
-            [table, name] => made.iter().find(|made| {
-                made.is_of(&table.value) && made.name.value.eq_ignore_ascii_case(&name.value)
-            }),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-struct Putter<'a> {
-    made: &'a [Made],
-    columns: &'a [String],
-    /// Subqueries around: a bare name in one may be a column of its own tables.
-    depth: usize,
-}
-
-impl VisitorMut for Putter<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 && matches!(expr, Expr::Identifier(_)) {
-            return ControlFlow::Continue(());
-        }
-        if let Some(found) = find(self.made, self.columns, expr) {
-            *expr = Expr::Nested(Box::new(found.expr.clone()));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 /// The parts of a condition that are joined by AND.
 fn split(condition: &Expr, parts: &mut Vec<Expr>) {
     match condition {
@@ -366,7 +215,7 @@ fn plain(expr: &Expr) -> String {
 }
 
 /// The name that a table goes by.
-fn name_of(table: &TableFactor) -> Option<Ident> {
+pub(super) fn name_of(table: &TableFactor) -> Option<Ident> {
     match table {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.clone()),
@@ -409,11 +258,20 @@ fn renamed(table: &mut TableFactor, names: &[ObjectName], from: usize) -> Result
     Ok(taken)
 }
 
-/// Leaves hidden columns out of `*`.
-fn hide(select: &mut Select, hidden: &[String]) {
+/// Leaves hidden columns out of `*`, and of `t.*` for the table that has them.
+pub(super) fn hide(select: &mut Select, hidden: &[String], table: Option<&Ident>) {
     for item in &mut select.projection {
-        if let SelectItem::Wildcard(options) = item {
-            exclude(options, hidden);
+        match item {
+            SelectItem::Wildcard(options) => exclude(options, hidden),
+            SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                options,
+            ) if table
+                .is_some_and(|table| name.to_string().eq_ignore_ascii_case(&table.to_string())) =>
+            {
+                exclude(options, hidden);
+            }
+            _ => {}
         }
     }
 }

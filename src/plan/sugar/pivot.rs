@@ -5,7 +5,8 @@ use datafusion::sql::sqlparser::ast::{
     PivotValueSource, SetExpr, TableAlias, TableFactor, Value,
 };
 
-use super::{Rewriter, named, names_in, only_arg, query};
+use super::names::names_in;
+use super::{Rewriter, named, only_arg, query};
 use crate::error::{Error, Result};
 use crate::plan::respell::{GROUP_BY, UNPIVOTED};
 

@@ -1,6 +1,8 @@
 //! EXISTS and IN (subquery) outside of conditions, which the planner cannot do: as counts.
 //!
 //! ```text
+//! sum(CASE WHEN EXISTS (..) ..)         sum(CASE WHEN t.c ..) FROM (SELECT *, EXISTS (..) AS c FROM t) AS t
+//! (SELECT x FROM u WHERE u.k = t.k ORDER BY y LIMIT 1)    (SELECT first_value(x ORDER BY y) FROM u WHERE u.k = t.k)
 //! EXISTS (SELECT ... FROM u WHERE ..)   (SELECT count(*) FROM u WHERE ..) > 0
 //! x > ALL (SELECT y FROM u)             x > the greatest y, with SQL's three values
 //! x IN (SELECT y FROM u)                true if a y is x; else NULL if x or any y is NULL; else false
@@ -9,27 +11,58 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, VisitMut,
-    VisitorMut,
+    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableAlias, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
-use super::joins::{has_aggregate, is_aggregate};
-use super::parsed;
+use super::joins::{self, HIDDEN, has_aggregate, is_aggregate};
+use super::{derived, has_own, parsed};
 use crate::error::{Error, Result};
 
 /// Rewrites the items of a SELECT.
 ///
 /// # Errors
-/// When one stands within an aggregate, where the planner can do neither form.
+/// When one stands within an aggregate over joins, where the planner can do neither form.
 pub(super) fn in_items(select: &mut Select) -> Result<()> {
+    let mut counted = Counted { depth: 0, aggregates: 0, columns: Vec::new() };
     for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
-            && let ControlFlow::Break(error) = expr.visit(&mut Counted { depth: 0, aggregates: 0 })
-        {
-            return Err(error);
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+            let written = expr.to_string();
+            let column_count = counted.columns.len();
+            let _ = expr.visit(&mut counted);
+            // A column is still called as it was written.
+            if counted.columns.len() > column_count
+                && let SelectItem::UnnamedExpr(expr) = item
+            {
+                let alias = Ident::with_quote('"', written.replace('"', "\"\""));
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
         }
     }
+    if counted.columns.is_empty() {
+        return Ok(());
+    }
+    // They are computed for each row, before the aggregate.
+    let [TableWithJoins { relation, joins }] = &mut select.from[..] else {
+        return Err(in_aggregate());
+    };
+    let name = joins::name_of(relation).filter(|_| joins.is_empty()).ok_or_else(in_aggregate)?;
+    let items = counted.columns.iter().enumerate();
+    let items = items.map(|(number, expr)| format!("{expr} AS {}", column(number)));
+    let items = items.collect::<Vec<_>>().join(", ");
+    let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    *relation = derived(&format!("SELECT *, {items} FROM {relation}"), Some(alias))?;
     Ok(())
+}
+
+fn in_aggregate() -> Error {
+    Error::sql("EXISTS or IN (subquery) within an aggregate over joins is not supported yet")
+        .hint("compute it first: SELECT sum(..) FROM (SELECT *, x IN (SELECT ..) AS is_in FROM ..)")
+}
+
+/// The name of a column for what stands within an aggregate.
+fn column(number: usize) -> String {
+    format!("{HIDDEN}found{number}")
 }
 
 struct Counted {
@@ -37,6 +70,8 @@ struct Counted {
     depth: usize,
     /// Aggregates around.
     aggregates: usize,
+    /// What stood within aggregates.
+    columns: Vec<Expr>,
 }
 
 impl Counted {
@@ -51,32 +86,27 @@ impl Counted {
 }
 
 impl VisitorMut for Counted {
-    type Break = Error;
+    type Break = ();
 
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
         self.depth += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         self.pass(expr, 1);
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         self.pass(expr, -1);
         if self.depth > 0 {
             return ControlFlow::Continue(());
-        }
-        if self.aggregates > 0 && matches!(expr, Expr::Exists { .. } | Expr::InSubquery { .. }) {
-            let error = Error::sql("EXISTS or IN (subquery) within an aggregate is not supported yet")
-                .hint("compute it first: SELECT sum(..) FROM (SELECT *, x IN (SELECT ..) AS is_in FROM ..)");
-            return ControlFlow::Break(error);
         }
         let new = match &*expr {
             Expr::Exists { subquery, negated } => counted(subquery).and_then(|count| {
@@ -86,11 +116,67 @@ impl VisitorMut for Counted {
             Expr::InSubquery { expr, subquery, negated } => is_in(expr, subquery, *negated),
             _ => None,
         };
-        if let Some(new) = new {
-            *expr = new;
+        match new {
+            Some(new) if self.aggregates > 0 => {
+                *expr = Expr::Identifier(Ident::new(column(self.columns.len())));
+                self.columns.push(new);
+            }
+            Some(new) => *expr = new,
+            None => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The first value of a query with columns from outside it, as an aggregate: the planner takes no limit
+/// in such a query.
+pub(super) fn first(subquery: &Query) -> Option<Query> {
+    let Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, limit_by }) =
+        &subquery.limit_clause
+    else {
+        return None;
+    };
+    let is_one = matches!(&limit.value, Value::Number(one, _) if one == "1");
+    let mut query = subquery.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let own: Vec<String> = select
+        .from
+        .iter()
+        .flat_map(|table| {
+            std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
+        })
+        .filter_map(|table| Some(joins::name_of(table)?.value.to_lowercase()))
+        .collect();
+    let is_outer = |expr: &Expr| {
+        matches!(expr, Expr::CompoundIdentifier(parts)
+            if !own.contains(&parts[0].value.to_lowercase()))
+    };
+    let is_plain = is_one
+        && limit_by.is_empty()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    let is_outer = select.selection.as_ref().is_some_and(|condition| has_own(condition, is_outer));
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &mut select.projection[..]
+    else {
+        return None;
+    };
+    if !is_plain || !is_outer || has_aggregate(value) {
+        return None;
+    }
+    let order = match query.order_by.as_ref().map(|order_by| &order_by.kind) {
+        Some(OrderByKind::Expressions(keys)) => {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            format!(" ORDER BY {}", keys.join(", "))
+        }
+        Some(OrderByKind::All(_)) => return None,
+        None => String::new(),
+    };
+    *value = parsed(&format!("first_value({value}{order})")).ok()?;
+    (query.order_by, query.limit_clause) = (None, None);
+    Some(query)
 }
 
 /// The query that counts the rows of a plain one.

@@ -1,0 +1,223 @@
+//! Operators and functions whose meaning depends on what they are given.
+//!
+//! ```text
+//! decimal / decimal         a DOUBLE: a decimal with four digits more makes 1.0 / 3000000 nothing
+//! interval * 2              months, days and hours, each multiplied
+//! len(x), length(x)         the characters of a text, the items of a list
+//! epoch_ms(x)               the milliseconds of a timestamp, the timestamp of milliseconds
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, IntervalMonthDayNanoArray};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
+use datafusion::common::{DFSchema, Result, internal_err};
+use datafusion::functions::unicode::character_length;
+use datafusion::functions_nested::length::array_length;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, cast, create_udf, lit,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use crate::error::Error;
+
+/// Plans operators that DataFusion has not, or has with another meaning.
+#[derive(Debug)]
+pub struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let is_divided = expr.op == BinaryOperator::Divide;
+        if !is_divided && expr.op != BinaryOperator::Multiply {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema))
+        else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        if is_interval(&left) && right.is_numeric() {
+            let factor = cast(expr.right, DataType::Float64);
+            let factor = if is_divided { lit(1_f64) / factor } else { factor };
+            return Ok(PlannerResult::Planned(interval_times().call(vec![expr.left, factor])));
+        }
+        if !is_divided && left.is_numeric() && is_interval(&right) {
+            let factor = cast(expr.left, DataType::Float64);
+            return Ok(PlannerResult::Planned(interval_times().call(vec![expr.right, factor])));
+        }
+        if is_divided
+            && left.is_numeric()
+            && right.is_numeric()
+            && (left.is_decimal() || right.is_decimal())
+        {
+            let double = |expr| cast(expr, DataType::Float64);
+            let quotient = double(expr.left) / double(expr.right);
+            return Ok(PlannerResult::Planned(quotient));
+        }
+        Ok(PlannerResult::Original(expr))
+    }
+}
+
+fn is_interval(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Interval(_))
+}
+
+/// An interval, so many times. Parts of months become days of 30, parts of days become hours.
+fn interval_times() -> ScalarUDF {
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let times = |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let intervals = arrays[0].as_primitive::<IntervalMonthDayNanoType>();
+        let factors = arrays[1].as_primitive::<Float64Type>();
+        let products: IntervalMonthDayNanoArray = intervals
+            .iter()
+            .zip(factors.iter())
+            .map(|(interval, factor)| match (interval, factor) {
+                (Some(interval), Some(factor)) => times(interval, factor).map(Some),
+                _ => Ok(None),
+            })
+            .collect::<Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(products) as ArrayRef))
+    };
+    let arguments = vec![interval.clone(), DataType::Float64];
+    create_udf("interval_times", arguments, interval, Volatility::Immutable, Arc::new(times))
+}
+
+fn times(interval: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDayNano> {
+    const DAYS_PER_MONTH: f64 = 30.0;
+    const NANOS_PER_DAY: f64 = 86_400e9;
+    let months = f64::from(interval.months) * factor;
+    let days = f64::from(interval.days) * factor + months.fract() * DAYS_PER_MONTH;
+    // What is less than a microsecond is of the arithmetic.
+    let nanos = interval.nanoseconds as f64 * factor;
+    let nanos = ((nanos + days.fract() * NANOS_PER_DAY) / 1e3).round() * 1e3;
+    let is_in = |value: f64, max: f64| value.abs() <= max;
+    let max = f64::from(i32::MAX);
+    if !(is_in(months, max) && is_in(days, max) && is_in(nanos, i64::MAX as f64)) {
+        return Err(
+            Error::data(format!("an interval times {factor} is beyond all intervals")).into()
+        );
+    }
+    Ok(IntervalMonthDayNano::new(months as i32, days as i32, nanos as i64))
+}
+
+/// The functions of this module.
+pub fn functions() -> impl Iterator<Item = ScalarUDF> {
+    let all = [
+        ("len", Meaning::Length),
+        ("length", Meaning::Length),
+        ("epoch_ms", Meaning::SinceEpoch(TimeUnit::Millisecond)),
+        ("epoch_us", Meaning::SinceEpoch(TimeUnit::Microsecond)),
+        ("epoch_ns", Meaning::SinceEpoch(TimeUnit::Nanosecond)),
+    ];
+    all.into_iter().map(|(name, meaning)| {
+        let signature = Signature::any(1, Volatility::Immutable);
+        ScalarUDF::new_from_impl(ByType { name, meaning, signature })
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Meaning {
+    Length,
+    SinceEpoch(TimeUnit),
+}
+
+impl Meaning {
+    fn returned(self, given: &DataType) -> DataType {
+        match self {
+            Meaning::SinceEpoch(_) if given.is_integer() => {
+                DataType::Timestamp(TimeUnit::Nanosecond, None)
+            }
+            _ => DataType::Int64,
+        }
+    }
+
+    fn written(self, arg: Expr, given: &DataType) -> Expr {
+        let value = match self {
+            Meaning::Length if given.is_list() => array_length(arg),
+            Meaning::Length => character_length().call(vec![arg]),
+            Meaning::SinceEpoch(unit) => {
+                let arg = if given.is_integer() { cast(arg, DataType::Int64) } else { arg };
+                cast(arg, DataType::Timestamp(unit, None))
+            }
+        };
+        cast(value, self.returned(given))
+    }
+}
+
+/// A function that is written in others when the type of its argument is known.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ByType {
+    name: &'static str,
+    meaning: Meaning,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ByType {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        let given = &arguments[0];
+        let is_known = match self.meaning {
+            Meaning::Length => given.is_list() || given.is_null() || given.is_string(),
+            Meaning::SinceEpoch(_) => given.is_temporal() || given.is_integer() || given.is_null(),
+        };
+        if is_known {
+            return Ok(self.meaning.returned(given));
+        }
+        let name = crate::sql_type::sql_type_name(given);
+        let (takes, hint) = match self.meaning {
+            Meaning::Length => ("a text or a list", "x::VARCHAR makes it a text"),
+            Meaning::SinceEpoch(_) => {
+                ("a timestamp or a whole number", "x::TIMESTAMP reads a text")
+            }
+        };
+        let error = Error::sql(format!("{} takes {takes}, not a {name}", self.name));
+        Err(error.hint(hint).into())
+    }
+
+    fn simplify(&self, mut args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let Some(arg) = args.pop() else { return Ok(ExprSimplifyResult::Original(args)) };
+        let given = info.get_data_type(&arg)?;
+        Ok(ExprSimplifyResult::Simplified(self.meaning.written(arg, &given)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("{} is written in other functions by the optimiser", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_keep_what_they_are_made_of() {
+        let check = |(months, days, nanos), factor, expected: Option<(i32, i32, i64)>| {
+            let found = times(IntervalMonthDayNano::new(months, days, nanos), factor).ok();
+            let expected = expected
+                .map(|(months, days, nanos)| IntervalMonthDayNano::new(months, days, nanos));
+            assert_eq!(found, expected, "{months} {days} {nanos} * {factor}");
+        };
+        check((1, 2, 3_000), 2.0, Some((2, 4, 6_000)));
+        check((1, 1, 0), 0.5, Some((0, 15, 43_200_000_000_000)));
+        check((0, 1, 0), 1.0 / 3.0, Some((0, 0, 28_800_000_000_000)));
+        check((0, 1, 0), -1.0, Some((0, -1, 0)));
+        check((1, 0, 0), 3e9, None);
+        check((0, 0, 1), f64::NAN, None);
+    }
+}

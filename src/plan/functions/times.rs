@@ -1,0 +1,113 @@
+//! `at_time_zone` and `try_strptime`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use datafusion::arrow::array::TimestampNanosecondArray;
+use datafusion::arrow::array::timezone::Tz;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::cast::as_string_view_array;
+use datafusion::common::{Result, internal_err};
+use datafusion::functions::datetime::to_local_time;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, cast, create_udf,
+};
+
+use crate::error::Error;
+
+/// `x AT TIME ZONE zone`: of a time without a zone the instant at which clocks there show it, of an
+/// instant what they show.
+pub fn at_time_zone() -> ScalarUDF {
+    ScalarUDF::new_from_impl(AtTimeZone { signature: Signature::any(2, Volatility::Immutable) })
+}
+
+/// `try_strptime(text, format)`: the time that a text is, or NULL.
+pub fn try_strptime() -> ScalarUDF {
+    let parse = |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let (texts, formats) =
+            (as_string_view_array(&arrays[0])?, as_string_view_array(&arrays[1])?);
+        let times: TimestampNanosecondArray =
+            texts.iter().zip(formats.iter()).map(|(text, format)| parsed(text?, format?)).collect();
+        Ok(ColumnarValue::Array(Arc::new(times)))
+    };
+    let returned = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    let arguments = vec![DataType::Utf8View; 2];
+    create_udf("try_strptime", arguments, returned, Volatility::Immutable, Arc::new(parse))
+}
+
+/// Nanoseconds since 1970.
+fn parsed(text: &str, format: &str) -> Option<i64> {
+    let time = NaiveDateTime::parse_from_str(text, format).or_else(|_| {
+        // A format without a time means midnight.
+        NaiveDate::parse_from_str(text, format).map(|date| date.and_time(Default::default()))
+    });
+    time.ok()?.and_utc().timestamp_nanos_opt()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AtTimeZone {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for AtTimeZone {
+    fn name(&self) -> &str {
+        "at_time_zone"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("the type of AT TIME ZONE depends on the zone")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let zone = args.scalar_arguments[1].and_then(|zone| zone.try_as_str().flatten());
+        let hint = "such as 'Europe/Berlin', 'UTC' or '+02:00'";
+        let Some(zone) = zone else {
+            return Err(Error::sql("AT TIME ZONE takes the name of a zone").hint(hint).into());
+        };
+        if Tz::from_str(zone).is_err() {
+            return Err(Error::sql(format!("no time zone named {zone:?}")).hint(hint).into());
+        }
+        let has_zone = matches!(args.arg_fields[0].data_type(), DataType::Timestamp(_, Some(_)));
+        let returned = (!has_zone).then(|| zone.into());
+        let returned = DataType::Timestamp(TimeUnit::Nanosecond, returned);
+        Ok(Arc::new(Field::new(self.name(), returned, true)))
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let given = info.get_data_type(&args[0])?;
+        let Expr::Literal(zone, _) = &args[1] else {
+            return Ok(ExprSimplifyResult::Original(args));
+        };
+        let zone = zone.try_as_str().flatten().unwrap_or_default().into();
+        let there = cast(args[0].clone(), DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
+        Ok(ExprSimplifyResult::Simplified(match given {
+            DataType::Timestamp(_, Some(_)) => to_local_time().call(vec![there]),
+            _ => there,
+        }))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("AT TIME ZONE is written in other functions by the optimiser")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_times_or_nothing() {
+        assert_eq!(parsed("01/02/1970", "%d/%m/%Y"), Some(31 * 86_400_000_000_000));
+        assert_eq!(parsed("1970-01-01 00:00:01", "%Y-%m-%d %H:%M:%S"), Some(1_000_000_000));
+        assert_eq!(parsed("x", "%Y"), None);
+        assert_eq!(parsed("1970-01-01", "%Q"), None);
+    }
+}

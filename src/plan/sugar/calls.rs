@@ -1,0 +1,228 @@
+//! Operators and calls that are written in another way.
+
+use std::sync::LazyLock;
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Subscript, Value, ValueWithSpan,
+};
+use regex::Regex;
+
+use super::{call, is_volatile, only_arg, parsed, rows, subqueries};
+use crate::units::show_literal;
+
+/// Operators and calls that are written in another way.
+pub(super) fn expression(expr: &mut Expr) {
+    let new = match &*expr {
+        // It stands there twice.
+        Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, right }
+            if !is_volatile(left) && !is_volatile(right) =>
+        {
+            parsed(&format!("(({left}) - ({left}) % ({right})) / ({right})")).ok()
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
+            call("power", &[left, right])
+        }
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("try") => {
+            match only_arg(&function.args) {
+                Some(Expr::Cast { expr, data_type, format, array, .. }) => Some(Expr::Cast {
+                    kind: CastKind::TryCast,
+                    expr: expr.clone(),
+                    data_type: data_type.clone(),
+                    format: format.clone(),
+                    array: *array,
+                }),
+                _ => None,
+            }
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            in_subquery(left, right, false)
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            in_subquery(left, right, true)
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            subqueries::compared(left, compare_op, right, false)
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            subqueries::compared(left, compare_op, right, true)
+        }
+        Expr::Function(function)
+            if function.name.to_string().eq_ignore_ascii_case("struct_pack") =>
+        {
+            struct_of(&function.args)
+        }
+        // ('x').upper() is upper('x').
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain.iter().any(is_half_open) =>
+        {
+            let mut access_chain = access_chain.clone();
+            access_chain.iter_mut().for_each(close);
+            Some(Expr::CompoundFieldAccess { root: root.clone(), access_chain })
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => match &access_chain[..] {
+            [AccessExpr::Dot(Expr::Identifier(field))] => {
+                let field = Expr::Value(Value::SingleQuotedString(field.value.clone()).into());
+                call("get_field", &[root, &field])
+            }
+            [AccessExpr::Dot(Expr::Function(function))] => {
+                let mut function = function.clone();
+                if let FunctionArguments::List(list) = &mut function.args {
+                    let root = FunctionArg::Unnamed(FunctionArgExpr::Expr(root.as_ref().clone()));
+                    list.args.insert(0, root);
+                }
+                Some(Expr::Function(function))
+            }
+            _ => None,
+        },
+        Expr::Subquery(subquery) => {
+            subqueries::first(subquery).map(|query| Expr::Subquery(Box::new(query)))
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => call("at_time_zone", &[timestamp, time_zone]),
+        Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+            similar(expr, pattern, escape_char.as_ref(), *negated)
+        }
+        Expr::BinaryOp { .. } | Expr::InList { .. } | Expr::InSubquery { .. } => {
+            rows::compared(expr)
+        }
+        Expr::Function(function)
+            if function.name.to_string().eq_ignore_ascii_case("json_object") =>
+        {
+            parsed(&format!("to_json(named_struct{})", function.args)).ok()
+        }
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("array") => {
+            match &function.args {
+                FunctionArguments::Subquery(subquery) => parsed(&format!(
+                    "(SELECT coalesce(array_agg(item), []) FROM ({subquery}) AS items (item))"
+                ))
+                .ok(),
+                _ => None,
+            }
+        }
+        Expr::Interval(interval) => match interval.value.as_ref() {
+            Expr::Value(value) => match &value.value {
+                Value::SingleQuotedString(text) if interval.leading_field.is_none() => {
+                    clock_in(text).map(|text| {
+                        let mut interval = interval.clone();
+                        let text = Value::SingleQuotedString(text);
+                        interval.value = Box::new(Expr::Value(text.into()));
+                        Expr::Interval(interval)
+                    })
+                }
+                Value::Number(number, _) => {
+                    let mut interval = interval.clone();
+                    let text = Value::SingleQuotedString(number.clone());
+                    interval.value = Box::new(Expr::Value(text.into()));
+                    Some(Expr::Interval(interval))
+                }
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(new) = new {
+        *expr = new;
+    }
+}
+
+/// Whether a slice leaves out where it begins or ends.
+fn is_half_open(access: &AccessExpr) -> bool {
+    matches!(access, AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. })
+        if lower_bound.is_none() || upper_bound.is_none())
+}
+
+/// Says where a slice begins and ends.
+fn close(access: &mut AccessExpr) {
+    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) = access {
+        let number = |number: i64| Expr::Value(Value::Number(number.to_string(), false).into());
+        lower_bound.get_or_insert_with(|| number(1));
+        upper_bound.get_or_insert_with(|| number(-1));
+    }
+}
+
+/// `struct_pack(a := 1)` as `named_struct('a', 1)`.
+fn struct_of(args: &FunctionArguments) -> Option<Expr> {
+    let FunctionArguments::List(list) = args else { return None };
+    let fields = list.args.iter().map(|arg| match arg {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+            Some(format!("{}, {value}", show_literal(&name.value)))
+        }
+        _ => None,
+    });
+    let fields: Vec<String> = fields.collect::<Option<_>>()?;
+    parsed(&format!("named_struct({})", fields.join(", "))).ok()
+}
+
+/// `x = ANY (subquery)` and `x <> ALL (subquery)`.
+fn in_subquery(left: &Expr, right: &Expr, negated: bool) -> Option<Expr> {
+    let Expr::Subquery(subquery) = right else { return None };
+    Some(Expr::InSubquery { expr: Box::new(left.clone()), subquery: subquery.clone(), negated })
+}
+
+/// `1 day 04:05:06` as `1 day 4 hours 5 minutes 6 seconds`.
+fn clock_in(text: &str) -> Option<String> {
+    static CLOCK: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^(.*?)(-?)(\d+):(\d+)(?::(\d+(?:\.\d+)?))?\s*$").ok());
+    let found = CLOCK.as_ref()?.captures(text)?;
+    let (before, sign) = (found[1].trim(), &found[2]);
+    let seconds = found.get(5).map_or("0", |seconds| seconds.as_str());
+    let (hours, minutes) = (&found[3], &found[4]);
+    let clock = format!("{sign}{hours} hours {sign}{minutes} minutes {sign}{seconds} seconds");
+    Some(if before.is_empty() { clock } else { format!("{before} {clock}") })
+}
+
+/// SIMILAR TO: SQL's patterns of whole texts, as a regular expression.
+fn similar(
+    expr: &Expr,
+    pattern: &Expr,
+    escape: Option<&ValueWithSpan>,
+    negated: bool,
+) -> Option<Expr> {
+    let text = |value: &Value| match value {
+        Value::SingleQuotedString(text) => Some(text.clone()),
+        _ => None,
+    };
+    let Expr::Value(pattern) = pattern else { return None };
+    let pattern = text(&pattern.value)?;
+    let escape = match escape {
+        Some(escape) => text(&escape.value)?.chars().next(),
+        None => Some('\\'),
+    };
+    let mut regex = String::from("(?s)^(?:");
+    let (mut rest, mut in_class) = (pattern.chars(), false);
+    while let Some(part) = rest.next() {
+        match part {
+            part if Some(part) == escape => {
+                regex.push_str(&regex::escape(&rest.next()?.to_string()));
+            }
+            '[' | ']' => {
+                in_class = part == '[';
+                regex.push(part);
+            }
+            part if in_class => regex.push(part),
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '.' | '^' | '$' | '\\' => regex.push_str(&regex::escape(&part.to_string())),
+            part => regex.push(part),
+        }
+    }
+    regex.push_str(")$");
+    let not = if negated { "NOT " } else { "" };
+    parsed(&format!("({not}regexp_like({expr}, {}))", show_literal(&regex))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_may_end_with_a_time() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(clock_in(text).as_deref(), expected, "{text}");
+        };
+        check("1 day 04:05:06.5", Some("1 day 04 hours 05 minutes 06.5 seconds"));
+        check("-4:05", Some("-4 hours -05 minutes -0 seconds"));
+        check("1 day", None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Orders: what the names in ORDER BY mean.
+//!
+//! A name alone is a column of the result; within an expression it is one of the tables, as in standard SQL.
+
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor,
+};
+
+use super::joins::HIDDEN;
+use super::names::{name_of, names_in, put};
+use super::{Rewriter, has_own, joins, laterals, using};
+use crate::error::Result;
+
+impl Rewriter<'_> {
+    /// Gives names in the ORDER BY of a SELECT their meaning.
+    pub(super) fn orders(&self, query: &mut Query) -> Result<()> {
+        let SetExpr::Select(select) = query.body.as_mut() else { return Ok(()) };
+        let Some(OrderByKind::Expressions(keys)) =
+            query.order_by.as_mut().map(|order_by| &mut order_by.kind)
+        else {
+            return Ok(());
+        };
+        let Some(around) = self.around.last() else { return Ok(()) };
+        let is_of_groups = self.is_of_groups(select);
+        let mut added = Vec::new();
+        for key in keys {
+            let is_output = |name: &str| {
+                let mut names = select.projection.iter().filter_map(name_of);
+                names.any(|output| output.eq_ignore_ascii_case(name))
+            };
+            if matches!(&key.expr, Expr::Identifier(name) if is_output(&name.value)) {
+                continue;
+            }
+            using::put(&mut key.expr, &around.merged);
+            laterals::put(&mut key.expr, &around.made);
+            if !is_of_groups && self.of_tables(&mut key.expr, select)? {
+                // The planner takes no column of a table beside a result of its name.
+                let name = Ident::new(format!("{HIDDEN}key{}", added.len()));
+                let expr = std::mem::replace(&mut key.expr, Expr::Identifier(name.clone()));
+                added.push(SelectItem::ExprWithAlias { expr, alias: name });
+            }
+        }
+        if !added.is_empty() {
+            let hidden: Vec<String> = (0..added.len()).map(|n| format!("{HIDDEN}key{n}")).collect();
+            let hidden = hidden.join(", ");
+            select.projection.append(&mut added);
+            let sql = format!("SELECT * EXCLUDE ({hidden}) FROM ({select}) AS {HIDDEN}keyed");
+            *query.body = *super::query(&sql)?.body;
+        }
+        Ok(())
+    }
+
+    /// Names the tables of columns that share their name with another expression of the result; whether
+    /// there are any.
+    fn of_tables(&self, key: &mut Expr, select: &Select) -> Result<bool> {
+        if matches!(key, Expr::Identifier(_)) {
+            return Ok(false);
+        }
+        let is_alias = |name: &str| {
+            select.projection.iter().any(|item| match item {
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    let own = match expr {
+                        Expr::Identifier(own) => Some(own),
+                        Expr::CompoundIdentifier(parts) => parts.last(),
+                        _ => None,
+                    };
+                    let is_same = own.is_some_and(|own| own.value.eq_ignore_ascii_case(name));
+                    alias.value.eq_ignore_ascii_case(name) && !is_same
+                }
+                _ => false,
+            })
+        };
+        let mut found: Vec<(String, Expr)> = Vec::new();
+        for name in names_in(key) {
+            if !is_alias(&name) || found.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            if let Some(column) = self.column_of_tables(&name, select)? {
+                found.push((name, column));
+            }
+        }
+        let value_of = |name: &str| {
+            let (_, column) = found.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+            Some(column.clone())
+        };
+        if !found.is_empty() {
+            put(key, &value_of);
+        }
+        Ok(!found.is_empty())
+    }
+
+    /// Whether the rows of a SELECT are not those of its tables.
+    pub(super) fn is_of_groups(&self, select: &Select) -> bool {
+        let is_grouped = match &select.group_by {
+            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+            GroupByExpr::All(_) => true,
+        };
+        let is_aggregate = |expr: &Expr| {
+            matches!(expr, Expr::Function(function) if function.over.is_none()
+                && (self.lookups.is_aggregate)(&function.name.to_string().to_lowercase()))
+        };
+        is_grouped
+            || select.having.is_some()
+            || matches!(select.distinct, Some(Distinct::Distinct | Distinct::On(_)))
+            || has_own(&select.projection, is_aggregate)
+    }
+
+    /// The column of a name in the first table of a FROM that has one.
+    fn column_of_tables(&self, name: &str, select: &Select) -> Result<Option<Expr>> {
+        let tables: Vec<&TableFactor> = select
+            .from
+            .iter()
+            .flat_map(|table| {
+                std::iter::once(&table.relation)
+                    .chain(table.joins.iter().map(|join| &join.relation))
+            })
+            .collect();
+        for table in tables {
+            let Some(own) = joins::name_of(table) else { continue };
+            let columns = self.columns_of_table(table)?;
+            if let Some(column) = columns.iter().find(|column| column.eq_ignore_ascii_case(name)) {
+                let parts = vec![own, Ident::with_quote('"', column)];
+                return Ok(Some(Expr::CompoundIdentifier(parts)));
+            }
+        }
+        Ok(None)
+    }
+}

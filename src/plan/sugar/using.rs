@@ -1,0 +1,202 @@
+//! USING and NATURAL with RIGHT and FULL JOIN, whose column is that of the side which has the row.
+//!
+//! ```text
+//! SELECT id, * FROM t FULL JOIN u USING (id)
+//!   SELECT coalesce(t.id, u.id) AS id, ... FROM t FULL JOIN u ON t.id = u.id
+//! ```
+
+use datafusion::sql::sqlparser::ast::{
+    ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, Select, SelectItem,
+    TableFactor, TableWithJoins, VisitMut, WildcardAdditionalOptions,
+};
+
+use super::{Rewriter, call, joins, names, parsed};
+use crate::error::{Error, Result};
+
+/// A column that stands for those of several tables.
+pub(super) struct Merged {
+    name: String,
+    expr: Expr,
+}
+
+/// A table and its columns.
+struct Side {
+    name: Ident,
+    columns: Vec<String>,
+}
+
+impl Side {
+    fn column(&self, name: &str) -> Option<Expr> {
+        let own = self.columns.iter().find(|column| column.eq_ignore_ascii_case(name))?;
+        Some(Expr::CompoundIdentifier(vec![self.name.clone(), Ident::with_quote('"', own)]))
+    }
+}
+
+impl Rewriter<'_> {
+    /// Writes such joins with conditions, and what their columns stand for in the place of these.
+    pub(super) fn merged(&self, select: &mut Select) -> Result<Vec<Merged>> {
+        let keeps_right = |join: &Join| {
+            matches!(
+                join.join_operator,
+                JoinOperator::Right(JoinConstraint::Using(_) | JoinConstraint::Natural)
+                    | JoinOperator::RightOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
+                    | JoinOperator::FullOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
+            )
+        };
+        if !select.from.iter().any(|table| table.joins.iter().any(keeps_right)) {
+            return Ok(Vec::new());
+        }
+        let (mut merged, mut all) = (Vec::new(), Vec::new());
+        for table in &mut select.from {
+            let (mut own, sides) = self.chain(table)?;
+            all.extend(own.iter().map(|merged| (merged.name.clone(), merged.expr.clone())));
+            for side in &sides {
+                let rest = side.columns.iter().filter(|column| find(&own, column).is_none());
+                all.extend(rest.filter_map(|name| Some((name.clone(), side.column(name)?))));
+            }
+            merged.append(&mut own);
+        }
+        let mut items = Vec::new();
+        for item in std::mem::take(&mut select.projection) {
+            match item {
+                SelectItem::Wildcard(options) => items.extend(spelled(&all, &options)?),
+                SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                    items.push(match find(&merged, &name.value) {
+                        Some(found) => {
+                            SelectItem::ExprWithAlias { expr: found.expr.clone(), alias: name }
+                        }
+                        None => SelectItem::UnnamedExpr(Expr::Identifier(name)),
+                    });
+                }
+                other => items.push(other),
+            }
+        }
+        select.projection = items;
+        put(select, &merged);
+        Ok(merged)
+    }
+
+    /// The columns that the joins of a table merge, and the tables.
+    fn chain(&self, table: &mut TableWithJoins) -> Result<(Vec<Merged>, Vec<Side>)> {
+        let mut merged: Vec<Merged> = Vec::new();
+        let mut sides = vec![self.side(&table.relation)?];
+        for join in &mut table.joins {
+            let right = self.side(&join.relation)?;
+            let is_right =
+                matches!(join.join_operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_));
+            let is_full = matches!(join.join_operator, JoinOperator::FullOuter(_));
+            let hides_right =
+                matches!(join.join_operator, JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_));
+            let Some(constraint) = constraint_of(&mut join.join_operator) else {
+                sides.push(right);
+                continue;
+            };
+            let names: Vec<String> = match constraint {
+                JoinConstraint::Using(names) => names
+                    .iter()
+                    .filter_map(|name| Some(name.0.last()?.as_ident()?.value.clone()))
+                    .collect(),
+                JoinConstraint::Natural => {
+                    let mut names: Vec<String> = Vec::new();
+                    for column in sides.iter().flat_map(|side| &side.columns) {
+                        let is_new = !names.iter().any(|name| name.eq_ignore_ascii_case(column));
+                        if is_new && right.column(column).is_some() {
+                            names.push(column.clone());
+                        }
+                    }
+                    names
+                }
+                _ => Vec::new(),
+            };
+            let mut conditions = Vec::new();
+            for name in &names {
+                let own = find(&merged, name).map(|found| found.expr.clone());
+                let own = own.or_else(|| sides.iter().find_map(|side| side.column(name)));
+                let (Some(own), Some(other)) = (own, right.column(name)) else {
+                    return Err(Error::sql(format!("USING ({name}): not a column of both sides")));
+                };
+                conditions.push(format!("{own} = {other}"));
+                let expr = match (is_right, is_full) {
+                    (true, _) => other,
+                    (_, true) => call("coalesce", &[&own, &other]).unwrap_or(own),
+                    _ => own,
+                };
+                match merged.iter_mut().find(|merged| merged.name.eq_ignore_ascii_case(name)) {
+                    Some(found) => found.expr = expr,
+                    None => merged.push(Merged { name: name.clone(), expr }),
+                }
+            }
+            if !conditions.is_empty() {
+                *constraint = JoinConstraint::On(parsed(&conditions.join(" AND "))?);
+            } else if matches!(constraint, JoinConstraint::Natural) {
+                *constraint = JoinConstraint::On(parsed("true")?);
+            }
+            if !hides_right {
+                sides.push(right);
+            }
+        }
+        Ok((merged, sides))
+    }
+
+    fn side(&self, table: &TableFactor) -> Result<Side> {
+        let name = joins::name_of(table).ok_or_else(|| {
+            Error::sql("USING or NATURAL with a RIGHT or FULL JOIN needs names for its tables")
+                .hint("give each an alias, or write ON a.id = b.id")
+        })?;
+        Ok(Side { name, columns: self.columns_of_table(table)? })
+    }
+}
+
+/// Puts what merged columns stand for in their place.
+pub(super) fn put(part: &mut impl VisitMut, merged: &[Merged]) {
+    names::put(part, &|name| find(merged, name).map(|found| found.expr.clone()));
+}
+
+/// The merged column of a name.
+fn find<'a>(merged: &'a [Merged], name: &str) -> Option<&'a Merged> {
+    merged.iter().find(|merged| merged.name.eq_ignore_ascii_case(name))
+}
+
+fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::LeftAnti(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// The items that `*` stands for.
+fn spelled(all: &[(String, Expr)], options: &WildcardAdditionalOptions) -> Result<Vec<SelectItem>> {
+    if options.opt_replace.is_some() || options.opt_rename.is_some() || options.opt_ilike.is_some()
+    {
+        return Err(Error::sql(
+            "* REPLACE, RENAME and ILIKE do not go with USING or NATURAL of a RIGHT or FULL JOIN",
+        )
+        .hint("write ON a.id = b.id, or do the join in a query of its own"));
+    }
+    let mut left_out: Vec<String> = match &options.opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => vec![name.to_string()],
+        Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(ToString::to_string).collect(),
+        None => Vec::new(),
+    };
+    if let Some(except) = &options.opt_except {
+        left_out.push(except.first_element.to_string());
+        left_out.extend(except.additional_elements.iter().map(ToString::to_string));
+    }
+    let is_left_out = |name: &str| {
+        left_out.iter().any(|other| other.trim_matches('"').eq_ignore_ascii_case(name))
+    };
+    let kept = all.iter().filter(|(name, _)| !is_left_out(name));
+    let items = kept.map(|(name, expr)| SelectItem::ExprWithAlias {
+        expr: expr.clone(),
+        alias: Ident::with_quote('"', name),
+    });
+    Ok(items.collect())
+}
