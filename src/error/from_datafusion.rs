@@ -98,7 +98,8 @@ fn said_plainly(text: &str) -> Option<Error> {
         return Some(Error::sql(lower_first(said)));
     }
     if text.contains("`retract_batch` is not implemented") {
-        let call = text.rsplit_once("is not implemented: ").map_or("an aggregate", |(_, call)| call);
+        let call =
+            text.rsplit_once("is not implemented: ").map_or("an aggregate", |(_, call)| call);
         let name = call.split('(').next().unwrap_or(call);
         let error = format!("{name} is not supported yet over frames whose start moves");
         return Some(Error::sql(error).hint("let the frame start at UNBOUNDED PRECEDING"));

@@ -16,6 +16,11 @@
 //! sum(x), sum(x::INT)              the same with names of their own
 //! j -> 'a', j ->> '$.a.b'         json_get_json(j, 'a'), json_as_text(j, 'a', 'b')
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
+//! SIMILAR TO, AT TIME ZONE        regexp_like, at_time_zone
+//! ARRAY(SELECT x), LIMIT (SELECT) (SELECT array_agg(x)), LIMIT n
+//! (a, b) IN ((1, 2))              a = 1 AND b = 2
+//! t, unnest(t.list) AS u(x)       (SELECT *, unnest(list) AS x FROM t) AS t
+//! FROM (SELECT .. ORDER BY k)     the order of what reads it
 //! ```
 
 mod calls;
@@ -212,6 +217,13 @@ impl VisitorMut for Rewriter<'_> {
             }
             Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Some(new) = calls::array_of_rows(expr) {
+            *expr = new;
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {

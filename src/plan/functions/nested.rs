@@ -66,10 +66,11 @@ fn text(array: &ArrayRef) -> Result<ArrayRef> {
 fn json(array: &ArrayRef) -> Result<ArrayRef> {
     let field = Arc::new(Field::new("", array.data_type().clone(), true));
     let options = EncoderOptions::default().with_explicit_nulls(true);
+    let nulls = array.logical_nulls();
     let mut encoder = make_encoder(&field, array, &options)?;
     let (mut texts, mut text) = (StringViewBuilder::with_capacity(array.len()), Vec::new());
     for row in 0..array.len() {
-        if array.is_null(row) {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             texts.append_null();
             continue;
         }

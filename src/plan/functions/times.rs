@@ -10,10 +10,9 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::cast::as_string_view_array;
 use datafusion::common::{Result, internal_err};
 use datafusion::functions::datetime::to_local_time;
-use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility, cast, create_udf,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, create_udf,
 };
 
 use crate::error::Error;
@@ -81,21 +80,22 @@ impl ScalarUDFImpl for AtTimeZone {
         Ok(Arc::new(Field::new(self.name(), returned, true)))
     }
 
-    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let given = info.get_data_type(&args[0])?;
-        let Expr::Literal(zone, _) = &args[1] else {
-            return Ok(ExprSimplifyResult::Original(args));
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let ColumnarValue::Scalar(zone) = &args.args[1] else {
+            return internal_err!("AT TIME ZONE has a zone for each row");
         };
-        let zone = zone.try_as_str().flatten().unwrap_or_default().into();
-        let there = cast(args[0].clone(), DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
-        Ok(ExprSimplifyResult::Simplified(match given {
-            DataType::Timestamp(_, Some(_)) => to_local_time().call(vec![there]),
-            _ => there,
-        }))
-    }
-
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        internal_err!("AT TIME ZONE is written in other functions by the optimiser")
+        let zone = zone.try_as_str().flatten().unwrap_or_default();
+        let there = DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
+        let has_zone = matches!(args.args[0].data_type(), DataType::Timestamp(_, Some(_)));
+        let shown_there = args.args[0].cast_to(&there, None)?;
+        if !has_zone {
+            return Ok(shown_there);
+        }
+        to_local_time().invoke_with_args(ScalarFunctionArgs {
+            arg_fields: vec![Arc::new(Field::new("", there, true))],
+            args: vec![shown_there],
+            ..args
+        })
     }
 }
 

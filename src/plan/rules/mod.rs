@@ -20,9 +20,11 @@
 //! | `ordered_conditions` | physical | cheap conditions are decided first, risky ones last |
 //! | `outer_joins` | physical | what is constant on the side filled up with NULLs is not above it |
 //! | `partition_keys` * | physical | files that share a Hive key go to one task: no exchange for it |
+//! | `ranges_unordered` | physical | `range()` claims no order, which joins would not keep |
 //! | `texts_once` * | physical | patterns and the like are decided once for texts that come again |
 //! | `timestamp_texts` | analyser | timestamps are texts as SQL writes them, and texts to the minute are timestamps |
 //! | `unambiguous_filters` | physical | a filter is not pushed to another column of the same name |
+//! | `zones` | analyser | casts between times with a zone and times without one keep its offset |
 
 use std::sync::Arc;
 
@@ -54,9 +56,11 @@ pub mod one_zero;
 pub mod ordered_conditions;
 pub mod outer_joins;
 pub mod partition_keys;
+pub mod ranges_unordered;
 pub mod texts_once;
 pub mod timestamp_texts;
 pub mod unambiguous_filters;
+pub mod zones;
 
 /// DataFusion's rules with ours around its coercion of types.
 pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
@@ -65,6 +69,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
     rules.push(Arc::new(timestamp_texts::TimestampTexts));
     rules.push(Arc::new(elapsed_parts::ElapsedParts));
+    rules.push(Arc::new(zones::Zones));
     rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
@@ -112,6 +117,7 @@ pub fn physical(purpose: Purpose) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
     }
     // What comes in front of it does not look at orders.
     rules.insert(0, Arc::new(outer_joins::RULE));
+    rules.insert(0, Arc::new(ranges_unordered::RULE));
     if purpose == Purpose::Plain {
         rules.push(Arc::new(ordered_conditions::RULE));
     }

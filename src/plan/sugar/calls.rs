@@ -90,15 +90,6 @@ pub(super) fn expression(expr: &mut Expr) {
         {
             parsed(&format!("to_json(named_struct{})", function.args)).ok()
         }
-        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("array") => {
-            match &function.args {
-                FunctionArguments::Subquery(subquery) => parsed(&format!(
-                    "(SELECT coalesce(array_agg(item), []) FROM ({subquery}) AS items (item))"
-                ))
-                .ok(),
-                _ => None,
-            }
-        }
         Expr::Interval(interval) => match interval.value.as_ref() {
             Expr::Value(value) => match &value.value {
                 Value::SingleQuotedString(text) if interval.leading_field.is_none() => {
@@ -124,6 +115,17 @@ pub(super) fn expression(expr: &mut Expr) {
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+/// `ARRAY(SELECT x FROM t)` as an aggregate, which is rewritten in turn.
+pub(super) fn array_of_rows(expr: &Expr) -> Option<Expr> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::Subquery(subquery) = &function.args else { return None };
+    let items = format!("({subquery}) AS items (item)");
+    let is_array = function.name.to_string().eq_ignore_ascii_case("array");
+    is_array
+        .then(|| parsed(&format!("(SELECT coalesce(array_agg(item), []) FROM {items})")).ok())
+        .flatten()
 }
 
 /// Whether a slice leaves out where it begins or ends.

@@ -149,13 +149,31 @@ pub(super) fn named_apart(select: &mut Select) {
     }
 }
 
-/// Gives items of one name different ones, because the planner takes no two of one name.
+/// Gives items of one name different ones, because the planner takes no two of one name, and no column
+/// of a table beside another item of its name.
 pub(super) fn part_names(items: &mut [SelectItem]) {
+    let aliases: HashSet<String> = items
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => Some(name_key(&alias.value)),
+            _ => None,
+        })
+        .collect();
     let mut seen: HashSet<String> = HashSet::new();
     for item in items {
         let (expr, title) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (&*expr, alias.value.clone()),
-            SelectItem::UnnamedExpr(expr) => (&*expr, title_of(expr)),
+            SelectItem::UnnamedExpr(expr) => match &*expr {
+                Expr::CompoundIdentifier(parts)
+                    if parts.last().is_some_and(|own| aliases.contains(&name_key(&own.value))) =>
+                {
+                    let own = parts.last().cloned().unwrap_or_else(|| Ident::new(""));
+                    let alias = new_name(&own.value, &mut seen).unwrap_or(own);
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                    continue;
+                }
+                expr => (expr, title_of(expr)),
+            },
             _ => continue,
         };
         if let Some(name) = new_name(&title, &mut seen) {
