@@ -161,6 +161,24 @@ class Generator:
             lambda: f"{outside} > (SELECT min({inside}) FROM {table} AS {alias} WHERE {where})",
         )
 
+    def subquery_value(self, scope):
+        """A number from rows that are chosen by any condition on columns inside and outside."""
+        table = self.rng.choice(list(TABLES))
+        inner = [(f"s{self.rng.randrange(1000)}", TABLES[table])]
+        kind = self.rng.choice(["int", "text"])
+        inside, outside = self.column(kind, inner), self.column(kind, scope)
+        where = f"{inside} {self.rng.choice(['=', '<', '>=', '<>'])} {outside}"
+        if self.rng.random() < 0.5:
+            where += f" AND {self.condition(inner + scope[:1], 0)}"
+        value = self.column("int", inner)
+        item = self.pick(
+            lambda: "count(*)",
+            lambda: f"sum({value})",
+            lambda: f"max({value}) + count({self.column('text', inner)})",
+            lambda: f"coalesce(min({value}), {self.column('int', scope)})",
+        )
+        return f"(SELECT {item} FROM {table} AS {inner[0][0]} WHERE {where})"
+
     def source(self):
         names = self.rng.sample(list(TABLES), self.rng.choice([1, 1, 2, 2, 3]))
         scope, text = [], ""
@@ -244,8 +262,62 @@ class Generator:
         outer = [("q", {"k": "int", "s": "text"})]
         return f"WITH q AS ({inner}) SELECT k, count(*), min(s) FROM q WHERE {self.condition(outer, 1)} GROUP BY k"
 
+    def correlated(self):
+        text, scope = self.source()
+        items = [self.column("int", scope), self.subquery_value(scope)]
+        where = f" WHERE {self.subquery_value(scope)} > {self.column('int', scope)}" if self.rng.random() < 0.4 else ""
+        return f"SELECT {', '.join(items)} FROM {text}{where}"
+
+    def merged(self):
+        """USING, with the column alone and with its table."""
+        other, key = self.rng.choice([("u", "a"), ("v", "b")])
+        join = self.rng.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+        scope = [("x", TABLES["t"]), ("y", TABLES[other])]
+        text = f"t AS x {join} {other} AS y USING ({key})"
+        where = f" WHERE {self.condition(scope, 1)} OR {key} > 1" if self.rng.random() < 0.5 else ""
+        if self.rng.random() < 0.4:
+            return f"SELECT {key}, count(*), {self.aggregate(scope)} FROM {text}{where} GROUP BY {key}"
+        items = self.rng.choice([f"{key}, {key} + 1, x.{key}, y.{key}", f"*", f"{key}, {self.value('text', scope, 1)}"])
+        return f"SELECT {items} FROM {text}{where}"
+
+    def counted(self):
+        kind = self.rng.choice(["int", "text"])
+        parts = []
+        for _ in range(self.rng.choice([2, 2, 3])):
+            text, scope = self.source()
+            parts.append(f"SELECT {self.column(kind, scope)} FROM {text} WHERE {self.condition(scope, 1)}")
+        return f" {self.rng.choice(['INTERSECT ALL', 'EXCEPT ALL'])} ".join(parts)
+
+    def framed(self):
+        table = self.rng.choice(list(TABLES))
+        scope = [("w", TABLES[table])]
+        every = ", ".join(f"w.{name} NULLS FIRST" for name in TABLES[table])
+        start = self.rng.choice(["UNBOUNDED PRECEDING", "2 PRECEDING", "CURRENT ROW", "1 FOLLOWING"])
+        end = self.rng.choice(["2 FOLLOWING", "UNBOUNDED FOLLOWING"] + ["CURRENT ROW"] * (start[0] in "U2C"))
+        value = self.value("int", scope, 1)
+        function = self.rng.choice(["sum", "count", "min", "max", "avg", "first_value", "last_value"])
+        partition = self.rng.choice(["", f"PARTITION BY {self.column('int', scope)} "])
+        frame = f"{partition}ORDER BY {every} ROWS BETWEEN {start} AND {end}"
+        return f"SELECT {self.column('text', scope)}, {function}({value}) OVER ({frame}) FROM {table} AS w"
+
+    def ordered_within(self):
+        """What depends on the order of a subquery."""
+        text, scope = self.source()
+        items = f"{self.column('int', scope)} AS k, {self.value('int', scope, 1)} AS n, {self.column('text', scope)} AS s"
+        keys = [f"{column}{self.rng.choice(['', ' DESC'])} NULLS LAST" for column in (1, 2, 3)]
+        inner = f"SELECT {items} FROM {text} ORDER BY {', '.join(keys)}"
+        outer = [("q", {"k": "int", "n": "int", "s": "text"})]
+        condition = f" WHERE {self.condition(outer, 1)}" if self.rng.random() < 0.5 else ""
+        return self.pick(
+            lambda: f"SELECT string_agg(s, '|'), count(*) FROM ({inner}) AS q{condition}",
+            lambda: f"SELECT n, s, row_number() OVER () FROM ({inner}) AS q{condition}",
+            lambda: f"WITH q AS ({inner} LIMIT 7) SELECT k, string_agg(s, '|') FROM q{condition} GROUP BY k",
+        )
+
     def query(self):
-        return self.pick(self.plain, self.plain, self.grouped, self.grouped, self.together, self.windowed, self.nested)
+        often = [self.plain, self.grouped] * 3
+        seldom = [self.correlated, self.merged, self.counted, self.framed, self.ordered_within]
+        return self.pick(*often, self.together, self.windowed, self.nested, *seldom)
 
 
 def normal(value):

@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CreateFunctionBody, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    FunctionReturnType, Ident, MacroArg, MacroDefinition, ObjectName, ObjectNamePart, Query,
-    Statement as SqlStatement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Array, CastKind, CreateFunctionBody, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, FunctionReturnType, Ident, MacroArg, MacroDefinition, ObjectName,
+    ObjectNamePart, Query, Statement as SqlStatement, TableAlias, TableFactor, VisitMut,
+    VisitorMut,
 };
 
 use crate::error::{Error, Result};
@@ -60,7 +61,7 @@ const BUILT_IN: &str = "
     CREATE MACRO count_if(x) AS count(*) FILTER (WHERE x);
     CREATE MACRO approx_count_distinct(x) AS approx_distinct(x);
     CREATE MACRO approx_quantile(x, q) AS approx_percentile_cont(q) WITHIN GROUP (ORDER BY x);
-    CREATE MACRO quantile_cont(x, q) AS percentile_cont(q) WITHIN GROUP (ORDER BY x);
+    CREATE MACRO quantile_cont(x, q) AS percentile_cont(x, q);
     CREATE MACRO regexp_extract(x, pattern) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[1], '');
     CREATE MACRO regexp_extract(x, pattern, part) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[part + 1], '');
     CREATE MACRO regexp_matches(x, pattern) AS regexp_like(x, pattern);
@@ -77,6 +78,7 @@ const BUILT_IN: &str = "
     CREATE MACRO weekofyear(x) AS CAST(date_part('week', x) AS BIGINT);
     CREATE MACRO isoyear(x) AS CAST(date_part('isoyear', x) AS BIGINT);
     CREATE MACRO isodow(x) AS CAST(date_part('dow', x) + 6 AS BIGINT) % 7 + 1;
+    CREATE MACRO age(x) AS age(CAST(current_date() AS TIMESTAMP), x);
     CREATE MACRO date_add(x, width) AS x + width;
     CREATE MACRO date_sub(x, width) AS x - width;
     CREATE MACRO make_timestamp(year, month, day, hour, minute, second) AS
@@ -242,18 +244,12 @@ impl Expander<'_> {
 
     fn expand_call(&mut self, expr: &mut Expr) -> Result<()> {
         let Expr::Function(function) = expr else { return Ok(()) };
-        // percentile_disc(q) WITHIN GROUP (ORDER BY x)
-        if let ("percentile_disc", [ordered], FunctionArguments::List(list)) = (
-            function.name.to_string().to_lowercase().as_str(),
-            &function.within_group[..],
-            &mut function.args,
-        ) && list.args.len() == 1
-        {
-            let values = FunctionArg::Unnamed(FunctionArgExpr::Expr(ordered.expr.clone()));
-            list.args.insert(0, values);
-            function.name = ObjectName::from(vec![Ident::new("quantile_disc")]);
-            function.within_group.clear();
+        of_ordered(function);
+        if let Some(list) = of_list(function) {
+            *expr = list;
+            return Ok(());
         }
+        let Expr::Function(function) = expr else { return Ok(()) };
         let Some((mut args, named)) = plain_args(function) else { return Ok(()) };
         let mut name = function.name.clone();
         if matches!(name.to_string().to_lowercase().as_str(), "date_diff" | "datediff")
@@ -378,6 +374,48 @@ impl VisitorMut for Expander<'_> {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Calls of ordered sets that the planner knows in another form only: `percentile_disc(q) WITHIN GROUP
+/// (ORDER BY x)`, and `percentile_cont` of a window.
+fn of_ordered(function: &mut Function) {
+    let name = function.name.to_string().to_lowercase();
+    let new = match (name.as_str(), &function.over) {
+        ("percentile_disc", _) => "quantile_disc",
+        ("percentile_cont", Some(_)) => "percentile_cont",
+        _ => return,
+    };
+    if let ([ordered], FunctionArguments::List(list)) =
+        (&function.within_group[..], &mut function.args)
+        && list.args.len() == 1
+        && ordered.options.asc != Some(false)
+    {
+        let values = FunctionArg::Unnamed(FunctionArgExpr::Expr(ordered.expr.clone()));
+        list.args.insert(0, values);
+        function.name = ObjectName::from(vec![Ident::new(new)]);
+        function.within_group.clear();
+    }
+}
+
+/// `quantile_cont(x, [0.1, 0.9])` as a list of calls.
+fn of_list(function: &Function) -> Option<Expr> {
+    const QUANTILES: [&str; 4] = ["approx_quantile", "quantile", "quantile_cont", "quantile_disc"];
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(parts)))] = &list.args[..]
+    else {
+        return None;
+    };
+    if !QUANTILES.contains(&function.name.to_string().to_lowercase().as_str()) {
+        return None;
+    }
+    let calls = parts.elem.iter().map(|part| {
+        let mut call = function.clone();
+        if let FunctionArguments::List(list) = &mut call.args {
+            list.args[1] = FunctionArg::Unnamed(FunctionArgExpr::Expr(part.clone()));
+        }
+        Expr::Function(call)
+    });
+    Some(Expr::Array(Array { elem: calls.collect(), named: false }))
 }
 
 /// Arguments in order, and those that are given by name.

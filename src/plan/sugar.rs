@@ -20,12 +20,14 @@
 //! ARRAY(SELECT x), LIMIT (SELECT) (SELECT array_agg(x)), LIMIT n
 //! (a, b) IN ((1, 2))              a = 1 AND b = 2
 //! t, unnest(t.list) AS u(x)       (SELECT *, unnest(list) AS x FROM t) AS t
+//! (SELECT max(x) .. WHERE u.a < t.a)   a join with what is grouped by t.a
 //! FROM (SELECT .. ORDER BY k)     the order of what reads it
 //! ```
 
 mod calls;
 mod casts;
 mod columns;
+mod correlated;
 mod doubles;
 mod groupings;
 mod inner_orders;
@@ -274,6 +276,7 @@ impl Rewriter<'_> {
         if select.projection.is_empty() && select.flavor == SelectFlavor::FromFirstNoSelect {
             let all = WildcardAdditionalOptions::default();
             select.projection.push(SelectItem::Wildcard(all));
+            select.flavor = SelectFlavor::Standard;
         }
         for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
             join.join_operator = match std::mem::replace(
@@ -289,6 +292,9 @@ impl Rewriter<'_> {
         let merged = self.merged(select)?;
         let made = self.laterals(select)?;
         subqueries::in_items(select)?;
+        if merged.is_empty() {
+            self.correlated(select)?;
+        }
         let mut known: Option<Vec<String>> = None;
         if select.projection.iter().any(columns::names_columns) {
             let columns = self.columns_of(select)?;
@@ -309,10 +315,12 @@ impl Rewriter<'_> {
 
     /// The columns of a table.
     fn columns_of_table(&self, table: &TableFactor) -> Result<Vec<String>> {
-        match query(&format!("SELECT * FROM {table}"))?.body.as_ref() {
-            SetExpr::Select(select) => self.columns_of(select),
-            _ => Ok(Vec::new()),
+        let mut all = query("SELECT * FROM t")?;
+        if let SetExpr::Select(select) = all.body.as_mut() {
+            select.from[0].relation = table.clone();
+            return self.columns_of(select);
         }
+        Ok(Vec::new())
     }
 
     /// The columns of all that stands in a FROM.

@@ -7,6 +7,7 @@ pub mod distribution;
 pub mod double;
 pub mod extremes;
 pub mod nested;
+pub mod only_value;
 pub mod patterns;
 pub mod sum;
 pub mod texts;
@@ -33,8 +34,10 @@ pub fn register(context: &mut SessionContext) {
     context.register_udf(texts::slice());
     context.register_udf(texts::sparkline());
     context.register_udf(nested::to_json());
+    context.register_udf(only_value::function());
     context.register_udf(patterns::extract_all());
     context.register_udf(patterns::split());
+    context.register_udf(times::age());
     context.register_udf(times::at_time_zone());
     context.register_udf(times::try_strptime());
 }

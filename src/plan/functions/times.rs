@@ -1,13 +1,15 @@
-//! `at_time_zone` and `try_strptime`.
+//! `at_time_zone`, `try_strptime` and `age`.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{NaiveDate, NaiveDateTime};
-use datafusion::arrow::array::TimestampNanosecondArray;
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta};
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::cast::as_string_view_array;
+use datafusion::arrow::array::{IntervalMonthDayNanoArray, TimestampNanosecondArray};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, IntervalMonthDayNano, IntervalUnit, TimeUnit,
+};
+use datafusion::common::cast::{as_string_view_array, as_timestamp_nanosecond_array};
 use datafusion::common::{Result, internal_err};
 use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::{
@@ -36,6 +38,41 @@ pub fn try_strptime() -> ScalarUDF {
     let returned = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let arguments = vec![DataType::Utf8View; 2];
     create_udf("try_strptime", arguments, returned, Volatility::Immutable, Arc::new(parse))
+}
+
+/// `age(to, from)`: years, months, days and a time of day from one time to another.
+pub fn age() -> ScalarUDF {
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    let returned = DataType::Interval(IntervalUnit::MonthDayNano);
+    let ages = |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let (to, from) = (
+            as_timestamp_nanosecond_array(&arrays[0])?,
+            as_timestamp_nanosecond_array(&arrays[1])?,
+        );
+        let ages: IntervalMonthDayNanoArray =
+            to.iter().zip(from.iter()).map(|(to, from)| Some(elapsed(to?, from?))).collect();
+        Ok(ColumnarValue::Array(Arc::new(ages)))
+    };
+    let arguments = vec![time.clone(), time];
+    create_udf("age", arguments, returned, Volatility::Immutable, Arc::new(ages))
+}
+
+/// As PostgreSQL counts: whole months from the earlier time on, then days, then the rest.
+fn elapsed(to: i64, from: i64) -> IntervalMonthDayNano {
+    let (early, late, sign) = if to < from { (to, from, -1) } else { (from, to, 1) };
+    let (early, late) =
+        (DateTime::from_timestamp_nanos(early), DateTime::from_timestamp_nanos(late));
+    let years = late.year() - early.year();
+    let mut months = years * 12 + late.month() as i32 - early.month() as i32;
+    let after = |months: i32| early.checked_add_months(Months::new(months.unsigned_abs()));
+    if after(months).is_none_or(|time| time > late) {
+        months -= 1;
+    }
+    let rest = after(months).map_or(TimeDelta::zero(), |time| late - time);
+    let nanos = (rest - TimeDelta::days(rest.num_days())).num_nanoseconds().unwrap_or(0);
+    let days = rest.num_days() as i32;
+    IntervalMonthDayNano::new(sign * months, sign * days, i64::from(sign) * nanos)
 }
 
 /// Nanoseconds since 1970.
@@ -109,5 +146,19 @@ mod tests {
         assert_eq!(parsed("1970-01-01 00:00:01", "%Y-%m-%d %H:%M:%S"), Some(1_000_000_000));
         assert_eq!(parsed("x", "%Y"), None);
         assert_eq!(parsed("1970-01-01", "%Q"), None);
+    }
+
+    #[test]
+    fn ages_are_counted_in_months_first() {
+        let check = |to: &str, from: &str, expected: (i32, i32, i64)| {
+            let time = |text| parsed(text, "%Y-%m-%d").expect("a date");
+            let found = elapsed(time(to), time(from));
+            assert_eq!((found.months, found.days, found.nanoseconds), expected, "{to} {from}");
+        };
+        check("2024-03-01", "2024-01-31", (1, 1, 0));
+        check("2024-01-31", "2024-03-01", (-1, -1, 0));
+        check("2024-12-31", "2000-01-01", (299, 30, 0));
+        check("2024-01-01", "2024-01-01", (0, 0, 0));
+        check("2023-01-01", "2022-12-31", (0, 1, 0));
     }
 }

@@ -5,7 +5,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::optimizer::AnalyzerRule;
@@ -20,12 +20,12 @@ impl AnalyzerRule for ElapsedParts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = super::schema_within(&plan)?;
-            super::with_expressions(plan, |expr| within_day(expr, &schema))
-        })
-        .data()
+        super::rewritten(plan, is_date_part, within_day)
     }
+}
+
+fn is_date_part(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "date_part")
 }
 
 fn within_day(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -29,7 +29,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -203,6 +203,32 @@ fn with_expressions(
         let name = names.save(&expr);
         Ok(expr.transform_up(&change)?.update_data(|expr| name.restore(expr)))
     })
+}
+
+fn is_cast(expr: &Expr) -> bool {
+    matches!(expr, Expr::Cast(_) | Expr::TryCast(_))
+}
+
+/// A plan with those expressions changed that a rule is about. Nodes without any are left alone, which
+/// spares looking for the types of their columns.
+fn rewritten(
+    plan: LogicalPlan,
+    is_wanted: fn(&Expr) -> bool,
+    change: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        let mut has_wanted = false;
+        plan.apply_expressions(|expr| {
+            has_wanted = has_wanted || expr.exists(|expr| Ok(is_wanted(expr)))?;
+            Ok(if has_wanted { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if !has_wanted {
+            return Ok(Transformed::no(plan));
+        }
+        let schema = schema_within(&plan)?;
+        with_expressions(plan, |expr| change(expr, &schema))
+    })
+    .data()
 }
 
 /// The columns that the expressions of a plan's node may name.

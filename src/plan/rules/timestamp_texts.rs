@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::functions::string::replace;
 use datafusion::logical_expr::expr::{Cast, TryCast};
@@ -32,11 +32,7 @@ impl AnalyzerRule for TimestampTexts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = super::schema_within(&plan)?;
-            super::with_expressions(plan, |expr| Ok(spelled(expr, &schema)))
-        })
-        .data()
+        super::rewritten(plan, super::is_cast, |expr, schema| Ok(spelled(expr, schema)))
     }
 }
 

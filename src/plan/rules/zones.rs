@@ -6,7 +6,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{Cast, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
@@ -24,11 +24,7 @@ impl AnalyzerRule for Zones {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = super::schema_within(&plan)?;
-            super::with_expressions(plan, |expr| Ok(called(expr, &schema)))
-        })
-        .data()
+        super::rewritten(plan, super::is_cast, |expr, schema| Ok(called(expr, schema)))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Subscript, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Subscript, Value, ValueWithSpan, WindowFrameBound, WindowType,
 };
 use regex::Regex;
 
@@ -76,7 +76,7 @@ pub(super) fn expression(expr: &mut Expr) {
             _ => None,
         },
         Expr::Subquery(subquery) => {
-            subqueries::first(subquery).map(|query| Expr::Subquery(Box::new(query)))
+            subqueries::one_value(subquery).map(|query| Expr::Subquery(Box::new(query)))
         }
         Expr::AtTimeZone { timestamp, time_zone } => call("at_time_zone", &[timestamp, time_zone]),
         Expr::SimilarTo { negated, expr, pattern, escape_char } => {
@@ -90,6 +90,7 @@ pub(super) fn expression(expr: &mut Expr) {
         {
             parsed(&format!("to_json(named_struct{})", function.args)).ok()
         }
+        Expr::Function(function) => any_of_moving_frame(function),
         Expr::Interval(interval) => match interval.value.as_ref() {
             Expr::Value(value) => match &value.value {
                 Value::SingleQuotedString(text) if interval.leading_field.is_none() => {
@@ -115,6 +116,24 @@ pub(super) fn expression(expr: &mut Expr) {
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+/// `bool_or` and `bool_and` over frames whose start moves, by the greatest or the least of 1 and 0.
+fn any_of_moving_frame(function: &Function) -> Option<Expr> {
+    let bound = match function.name.to_string().to_lowercase().as_str() {
+        "bool_or" => "max",
+        "bool_and" => "min",
+        _ => return None,
+    };
+    let Some(WindowType::WindowSpec(window)) = &function.over else { return None };
+    let frame = window.window_frame.as_ref()?;
+    if matches!(frame.start_bound, WindowFrameBound::Preceding(None)) {
+        return None;
+    }
+    let condition = only_arg(&function.args)?;
+    let filter = function.filter.as_ref();
+    let filter = filter.map_or(String::new(), |filter| format!(" FILTER (WHERE {filter})"));
+    parsed(&format!("({bound}(CAST({condition} AS INT)){filter} OVER ({window}) = 1)")).ok()
 }
 
 /// `ARRAY(SELECT x FROM t)` as an aggregate, which is rewritten in turn.

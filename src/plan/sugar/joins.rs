@@ -193,7 +193,7 @@ pub(super) fn is_aggregate(expr: &Expr) -> bool {
 }
 
 /// The parts of a condition that are joined by AND.
-fn split(condition: &Expr, parts: &mut Vec<Expr>) {
+pub(super) fn split(condition: &Expr, parts: &mut Vec<Expr>) {
     match condition {
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
             split(left, parts);
@@ -224,7 +224,7 @@ pub(super) fn name_of(table: &TableFactor) -> Option<Ident> {
     }
 }
 
-fn alias(name: Ident) -> TableAlias {
+pub(super) fn alias(name: Ident) -> TableAlias {
     TableAlias { explicit: true, name, columns: Vec::new(), at: None }
 }
 

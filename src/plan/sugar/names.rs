@@ -172,6 +172,14 @@ pub(super) fn part_names(items: &mut [SelectItem]) {
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
                     continue;
                 }
+                // The planner would call it by its column, which may be one of the others.
+                Expr::Subquery(_) => {
+                    let title = title_of(expr).replace('"', "\"\"");
+                    let own = Ident::with_quote('"', title.clone());
+                    let alias = new_name(&title, &mut seen).unwrap_or(own);
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                    continue;
+                }
                 expr => (expr, title_of(expr)),
             },
             _ => continue,

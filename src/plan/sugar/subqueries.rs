@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! sum(CASE WHEN EXISTS (..) ..)         sum(CASE WHEN t.c ..) FROM (SELECT *, EXISTS (..) AS c FROM t) AS t
-//! (SELECT x FROM u WHERE u.k = t.k ORDER BY y LIMIT 1)    (SELECT first_value(x ORDER BY y) FROM u WHERE u.k = t.k)
+//! (SELECT x FROM u WHERE u.k = t.k)     (SELECT only_value(first_value(x), count(*)) FROM u WHERE u.k = t.k)
+//! (SELECT x .. ORDER BY y LIMIT 1)      (SELECT first_value(x ORDER BY y) ..)
 //! EXISTS (SELECT ... FROM u WHERE ..)   (SELECT count(*) FROM u WHERE ..) > 0
 //! x > ALL (SELECT y FROM u)             x > the greatest y, with SQL's three values
 //! x IN (SELECT y FROM u)                true if a y is x; else NULL if x or any y is NULL; else false
@@ -18,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::joins::{self, HIDDEN, has_aggregate, is_aggregate};
 use super::{derived, has_own, parsed};
 use crate::error::{Error, Result};
+use crate::plan::functions::only_value::ONLY_VALUE;
 
 /// Rewrites the items of a SELECT.
 ///
@@ -128,15 +130,22 @@ impl VisitorMut for Counted {
     }
 }
 
-/// The first value of a query with columns from outside it, as an aggregate: the planner takes no limit
-/// in such a query.
-pub(super) fn first(subquery: &Query) -> Option<Query> {
-    let Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, limit_by }) =
-        &subquery.limit_clause
-    else {
-        return None;
+/// The only or the first value of a query with columns from outside it, as an aggregate: the planner takes
+/// nothing else in such a query, and no limit.
+pub(super) fn one_value(subquery: &Query) -> Option<Query> {
+    let is_limited = match &subquery.limit_clause {
+        None => false,
+        Some(LimitClause::LimitOffset {
+            limit: Some(Expr::Value(limit)),
+            offset: None,
+            limit_by,
+        }) if limit_by.is_empty()
+            && matches!(&limit.value, Value::Number(one, _) if one == "1") =>
+        {
+            true
+        }
+        _ => return None,
     };
-    let is_one = matches!(&limit.value, Value::Number(one, _) if one == "1");
     let mut query = subquery.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
     let own: Vec<String> = select
@@ -151,9 +160,7 @@ pub(super) fn first(subquery: &Query) -> Option<Query> {
         matches!(expr, Expr::CompoundIdentifier(parts)
             if !own.contains(&parts[0].value.to_lowercase()))
     };
-    let is_plain = is_one
-        && limit_by.is_empty()
-        && select.distinct.is_none()
+    let is_plain = select.distinct.is_none()
         && select.having.is_none()
         && select.qualify.is_none()
         && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
@@ -174,7 +181,9 @@ pub(super) fn first(subquery: &Query) -> Option<Query> {
         Some(OrderByKind::All(_)) => return None,
         None => String::new(),
     };
-    *value = parsed(&format!("first_value({value}{order})")).ok()?;
+    let first = format!("first_value({value}{order})");
+    let one = if is_limited { first } else { format!("{ONLY_VALUE}({first}, count(*))") };
+    *value = parsed(&one).ok()?;
     (query.order_by, query.limit_clause) = (None, None);
     Some(query)
 }

@@ -1,0 +1,410 @@
+//! Subqueries of one value that are correlated by more than equal columns, which the planner refuses: joined,
+//! grouped by what they take from outside.
+//!
+//! ```text
+//! SELECT (SELECT max(u.x) FROM u WHERE u.at < t.at) FROM t
+//!   SELECT s.x FROM t LEFT JOIN (SELECT k.at, max(u.x) AS x FROM (SELECT DISTINCT at FROM t) AS k, u
+//!                                WHERE u.at < k.at GROUP BY k.at) AS s ON t.at IS NOT DISTINCT FROM s.at
+//! ```
+//!
+//! As in Neumann and Kemper, "Unnesting Arbitrary Queries" (BTW 2015).
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select,
+    SelectItem, SetExpr, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use super::joins::{self, HIDDEN, split};
+use super::{Rewriter, derived, has_own, is_volatile, parsed};
+use crate::error::Result;
+
+/// Aggregates that are 0 over no rows; all others are NULL.
+const COUNTS: [&str; 3] = ["approx_distinct", "count", "regr_count"];
+
+/// A table of a FROM.
+struct Table {
+    /// Which of the tables that a comma parts it belongs to.
+    chain: usize,
+    name: Ident,
+    factor: TableFactor,
+    columns: Vec<String>,
+}
+
+impl Table {
+    fn is(&self, name: &Ident) -> bool {
+        self.name.value.eq_ignore_ascii_case(&name.value)
+    }
+
+    fn has(&self, name: &Ident) -> bool {
+        self.columns.iter().any(|column| column.eq_ignore_ascii_case(&name.value))
+    }
+}
+
+/// A column from outside a subquery: the place of its table among those outside, and its name.
+type Outer = (usize, Ident);
+
+/// What stands in the place of a subquery.
+struct Joined {
+    value: Expr,
+    chain: usize,
+    join: Join,
+    hidden: Vec<String>,
+}
+
+impl Rewriter<'_> {
+    /// Joins the subqueries in the items and the WHERE of a SELECT that need it.
+    pub(super) fn correlated(&self, select: &mut Select) -> Result<()> {
+        let is_subquery = |expr: &Expr| matches!(expr, Expr::Subquery(_));
+        let in_items = has_own(&select.projection, is_subquery) && !self.is_of_groups(select);
+        if !in_items && !has_own(&select.selection, is_subquery) {
+            return Ok(());
+        }
+        let Some(outside) = self.tables(&select.from)? else { return Ok(()) };
+        let from = select.from.clone();
+        let mut putter =
+            Putter { rewriter: self, outside: &outside, from: &from, joined: Vec::new(), depth: 0 };
+        if let ControlFlow::Break(error) = VisitMut::visit(&mut select.selection, &mut putter) {
+            return Err(error);
+        }
+        for item in select.projection.iter_mut().filter(|_| in_items) {
+            let joined_count = putter.joined.len();
+            let written = item.to_string();
+            if let ControlFlow::Break(error) = VisitMut::visit(item, &mut putter) {
+                return Err(error);
+            }
+            // A column is still called as it was written.
+            if let SelectItem::UnnamedExpr(expr) = item
+                && putter.joined.len() > joined_count
+            {
+                let alias = Ident::with_quote('"', written.replace('"', "\"\""));
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        for joined in putter.joined {
+            select.from[joined.chain].joins.push(joined.join);
+            joins::hide(select, &joined.hidden, None);
+        }
+        Ok(())
+    }
+
+    /// The tables of a FROM, if each has a name and would give the same rows again.
+    fn tables(&self, from: &[TableWithJoins]) -> Result<Option<Vec<Table>>> {
+        let mut tables = Vec::new();
+        for (chain, table) in from.iter().enumerate() {
+            let joined = table.joins.iter().map(|join| &join.relation);
+            for factor in std::iter::once(&table.relation).chain(joined) {
+                let Some(name) = joins::name_of(factor) else { return Ok(None) };
+                let columns = self.columns_of_table(factor)?;
+                tables.push(Table { chain, name, factor: factor.clone(), columns });
+            }
+        }
+        Ok(Some(tables))
+    }
+
+    /// Whether a table gives the same rows each time that it is read.
+    fn is_repeatable(&self, from: &impl Visit) -> bool {
+        let withs = self.around.iter().filter_map(|around| around.with.as_ref());
+        !is_random(from) && withs.flat_map(|with| &with.cte_tables).all(|table| !is_random(table))
+    }
+
+    /// The join that gives the value of a subquery, if it needs one.
+    fn joined(
+        &self,
+        subquery: &Query,
+        outside: &[Table],
+        from: &[TableWithJoins],
+        number: usize,
+    ) -> Result<Option<Joined>> {
+        let is_bare = subquery.with.is_none()
+            && subquery.order_by.is_none()
+            && subquery.limit_clause.is_none()
+            && subquery.fetch.is_none();
+        let SetExpr::Select(inner) = subquery.body.as_ref() else { return Ok(None) };
+        let mut inner = inner.clone();
+        let is_plain = is_bare
+            && inner.distinct.is_none()
+            && inner.having.is_none()
+            && inner.qualify.is_none()
+            && matches!(&inner.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+        let has_subquery = |expr: &Expr| {
+            matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
+        };
+        let is_nested =
+            has_own(&inner.projection, has_subquery) || has_own(&inner.selection, has_subquery);
+        let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+            &mut inner.projection[..]
+        else {
+            return Ok(None);
+        };
+        if !is_plain || is_nested || !has_own(value, |expr| self.is_aggregate(expr)) {
+            return Ok(None);
+        }
+        let Some(inside) = self.tables(&inner.from)? else { return Ok(None) };
+        // What of it comes from outside.
+        let scope = Scope { inside: &inside, outside };
+        let mut keys: Vec<Outer> = Vec::new();
+        let Some(condition) = &mut inner.selection else { return Ok(None) };
+        let mut conditions = Vec::new();
+        split(condition, &mut conditions);
+        let is_known = scope.outer_in(condition, &mut keys) && scope.outer_in(value, &mut keys);
+        let in_value = scope.has_outer(value);
+        let is_equal = conditions.iter().all(|part| !scope.has_outer(part) || scope.is_equal(part));
+        if !is_known || keys.is_empty() || is_equal && !in_value {
+            return Ok(None);
+        }
+        if inner.from.iter().flat_map(|table| &table.joins).any(|join| scope.has_outer(join)) {
+            return Ok(None);
+        }
+        let chain = outside[keys[0].0].chain;
+        let own = outside[keys[0].0].factor.to_string();
+        let is_one = keys.iter().all(|(table, _)| *table == keys[0].0);
+        if keys.iter().any(|(table, _)| outside[*table].chain != chain)
+            || !self.is_repeatable(&from[chain])
+        {
+            return Ok(None);
+        }
+        let source = if is_one { own } else { from[chain].to_string() };
+        let (taken, result) = (format!("{HIDDEN}taken{number}"), format!("{HIDDEN}result{number}"));
+        let key = |place: usize| format!("{HIDDEN}key{number}_{place}");
+        let column = |(table, name): &Outer| format!("{}.{name}", outside[*table].name);
+        let each = |write: &dyn Fn(usize, &Outer) -> String, between: &str| {
+            let written = keys.iter().enumerate().map(|(place, outer)| write(place, outer));
+            written.collect::<Vec<_>>().join(between)
+        };
+        // The aggregates are columns of what is joined; the rest of the value stays outside.
+        let mut aggregates = Aggregates { rewriter: self, found: Vec::new(), number };
+        let _ = VisitMut::visit(value, &mut aggregates);
+        let value = value.clone();
+        let within = |expr: &mut Expr| {
+            let taken_key =
+                |place| Expr::CompoundIdentifier(vec![Ident::new(&taken), Ident::new(key(place))]);
+            scope.put(expr, &keys, &taken_key);
+        };
+        within(condition);
+        let mut columns: Vec<String> =
+            (0..keys.len()).map(|place| format!("{taken}.{0} AS {0}", key(place))).collect();
+        for (place, mut aggregate) in aggregates.found.into_iter().enumerate() {
+            within(&mut aggregate);
+            columns.push(format!("{aggregate} AS {}", value_name(number, place)));
+        }
+        let sql = format!(
+            "SELECT {} FROM (SELECT DISTINCT {} FROM {source}) AS {taken}, {} WHERE {condition} GROUP BY {}",
+            columns.join(", "),
+            each(&|place, outer| format!("{} AS {}", column(outer), key(place)), ", "),
+            inner.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            each(&|place, _| format!("{taken}.{}", key(place)), ", "),
+        );
+        let same = |place: usize, outer: &Outer| {
+            format!("({} IS NOT DISTINCT FROM {result}.{})", column(outer), key(place))
+        };
+        let on = parsed(&each(&same, " AND "))?;
+        let alias = joins::alias(Ident::new(&result));
+        let hidden = columns.iter().filter_map(|column| column.rsplit(' ').next());
+        Ok(Some(Joined {
+            value: Expr::Nested(Box::new(value)),
+            chain,
+            hidden: hidden.map(str::to_string).collect(),
+            join: Join {
+                relation: derived(&sql, Some(alias))?,
+                global: false,
+                join_operator: JoinOperator::LeftOuter(JoinConstraint::On(on)),
+            },
+        }))
+    }
+
+    fn is_aggregate(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Function(function) if function.over.is_none()
+            && (self.lookups.is_aggregate)(&function.name.to_string().to_lowercase()))
+    }
+}
+
+fn value_name(number: usize, place: usize) -> String {
+    format!("{HIDDEN}value{number}_{place}")
+}
+
+/// Whether a part of a statement could give other rows when it is read again.
+fn is_random(part: &impl Visit) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            match query.limit_clause.is_some() || query.fetch.is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let is_numbered = matches!(expr, Expr::Function(function) if function.over.is_some());
+            match is_numbered || is_volatile(expr) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    part.visit(&mut Finder).is_break()
+}
+
+/// What names mean in a subquery.
+struct Scope<'a> {
+    inside: &'a [Table],
+    outside: &'a [Table],
+}
+
+impl Scope<'_> {
+    /// The column from outside that a name is. `Err` is a name that nobody knows.
+    fn outer(&self, expr: &Expr) -> Result<Option<Outer>, ()> {
+        let of = |found: Option<usize>, name: &Ident| Ok(found.map(|table| (table, name.clone())));
+        match expr {
+            Expr::Identifier(name) => {
+                if self.inside.iter().any(|table| table.has(name)) {
+                    return Ok(None);
+                }
+                of(self.outside.iter().position(|table| table.has(name)), name)
+            }
+            Expr::CompoundIdentifier(parts) => {
+                let is_inside = |table: &Table| table.is(&parts[0]) || table.has(&parts[0]);
+                if self.inside.iter().any(is_inside) {
+                    return Ok(None);
+                }
+                match (self.outside.iter().position(|table| table.is(&parts[0])), &parts[..]) {
+                    (Some(table), [_, name]) => of(Some(table), name),
+                    _ => Err(()),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds the columns from outside in an expression; false if there is a name that nobody knows.
+    fn outer_in(&self, expr: &Expr, keys: &mut Vec<Outer>) -> bool {
+        !has_own(expr, |expr| self.outer(expr).is_err()) && {
+            let mut found = Found { scope: self, keys };
+            let _ = Visit::visit(expr, &mut found);
+            true
+        }
+    }
+
+    fn has_outer(&self, part: &impl Visit) -> bool {
+        has_own(part, |expr| !matches!(self.outer(expr), Ok(None)))
+    }
+
+    /// Whether a condition says that a column inside is one from outside, which the planner knows.
+    fn is_equal(&self, condition: &Expr) -> bool {
+        let is_column =
+            |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        matches!(condition, Expr::BinaryOp { left, op: BinaryOperator::Eq, right }
+            if is_column(left) && is_column(right) && self.has_outer(left.as_ref()) != self.has_outer(right.as_ref()))
+    }
+
+    /// Puts something else in the place of columns from outside.
+    fn put(&self, expr: &mut Expr, keys: &[Outer], key: &dyn Fn(usize) -> Expr) {
+        struct Keys<'a>(&'a Scope<'a>, &'a [Outer], &'a dyn Fn(usize) -> Expr);
+        impl VisitorMut for Keys<'_> {
+            type Break = ();
+            fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+                if let Ok(Some(outer)) = self.0.outer(expr)
+                    && let Some(place) = place_of(self.1, &outer)
+                {
+                    *expr = (self.2)(place);
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let _ = VisitMut::visit(expr, &mut Keys(self, keys, key));
+    }
+}
+
+fn place_of(keys: &[Outer], (table, name): &Outer) -> Option<usize> {
+    keys.iter().position(|key| key.0 == *table && key.1.value.eq_ignore_ascii_case(&name.value))
+}
+
+/// Collects columns from outside.
+struct Found<'a> {
+    scope: &'a Scope<'a>,
+    keys: &'a mut Vec<Outer>,
+}
+
+impl Visitor for Found<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Ok(Some(outer)) = self.scope.outer(expr)
+            && place_of(self.keys, &outer).is_none()
+        {
+            self.keys.push(outer);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Takes the aggregates out of a value.
+struct Aggregates<'a> {
+    rewriter: &'a Rewriter<'a>,
+    found: Vec<Expr>,
+    number: usize,
+}
+
+impl VisitorMut for Aggregates<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if !self.rewriter.is_aggregate(expr) {
+            return ControlFlow::Continue(());
+        }
+        let name = match &*expr {
+            Expr::Function(function) => function.name.to_string().to_lowercase(),
+            _ => String::new(),
+        };
+        let column = value_name(self.number, self.found.len());
+        let column = if COUNTS.contains(&name.as_str()) {
+            parsed(&format!("coalesce({column}, 0)")).ok()
+        } else {
+            Some(Expr::Identifier(Ident::new(column)))
+        };
+        if let Some(column) = column {
+            self.found.push(std::mem::replace(expr, column));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts joins in the place of subqueries.
+struct Putter<'a> {
+    rewriter: &'a Rewriter<'a>,
+    outside: &'a [Table],
+    from: &'a [TableWithJoins],
+    joined: Vec<Joined>,
+    depth: usize,
+}
+
+impl VisitorMut for Putter<'_> {
+    type Break = crate::error::Error;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        let (Expr::Subquery(subquery), 0) = (&*expr, self.depth) else {
+            return ControlFlow::Continue(());
+        };
+        let number = self.joined.len();
+        match self.rewriter.joined(subquery, self.outside, self.from, number) {
+            Ok(Some(mut joined)) => {
+                std::mem::swap(expr, &mut joined.value);
+                self.joined.push(joined);
+                ControlFlow::Continue(())
+            }
+            Ok(None) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
