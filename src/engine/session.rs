@@ -527,6 +527,8 @@ impl Session {
             .chain(aggregates.map(|(name, function)| documented(name, function.documentation())))
             .chain(windows.map(|(name, function)| documented(name, function.documentation())))
             .collect();
+        // What only rewritten statements call.
+        signatures.retain(|name, _| !name.starts_with("swath_"));
         signatures.extend(plan::macros::built_in_signatures());
         signatures.into_iter().collect()
     }

@@ -108,10 +108,14 @@ struct Rewriter<'a> {
     around: Vec<Around>,
     /// Whether rows of a table are numbered as they come.
     counts_rows: Cell<bool>,
+    /// Whether the query that is visited next is only searched, in whatever order.
+    is_searched: bool,
 }
 
 /// A query around what is visited.
 struct Around {
+    /// Whether it is only searched, in whatever order.
+    is_searched: bool,
     /// Its WITH; the first `done_count` tables of it are rewritten.
     with: Option<With>,
     done_count: usize,
@@ -148,7 +152,9 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let with = query.with.clone();
-        self.around.push(Around { with, done_count: 0, merged: Vec::new(), made: Vec::new() });
+        let is_searched = std::mem::take(&mut self.is_searched);
+        let (merged, made) = (Vec::new(), Vec::new());
+        self.around.push(Around { is_searched, with, done_count: 0, merged, made });
         ControlFlow::Continue(())
     }
 
@@ -225,6 +231,14 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(new) = calls::array_of_rows(expr) {
             *expr = new;
         }
+        self.is_searched |= match expr {
+            Expr::Exists { .. } => true,
+            // What stands before IN is visited first.
+            Expr::InSubquery { expr, .. } => {
+                !has_own(expr.as_ref(), |expr| matches!(expr, Expr::Subquery(_)))
+            }
+            _ => false,
+        };
         ControlFlow::Continue(())
     }
 
@@ -266,7 +280,7 @@ fn each_side(body: &mut SetExpr, names: bool, act: &mut impl FnMut(&mut SetExpr,
 
 impl<'a> Rewriter<'a> {
     fn new(lookups: Lookups<'a>) -> Self {
-        Rewriter { lookups, around: Vec::new(), counts_rows: Cell::new(false) }
+        Rewriter { lookups, around: Vec::new(), counts_rows: Cell::new(false), is_searched: false }
     }
 }
 

@@ -29,7 +29,8 @@ impl Rewriter<'_> {
     /// Gives a query the orders of the subqueries that it reads.
     pub(super) fn inner_orders(&self, query: &mut Query) -> Result<()> {
         if let SetExpr::Select(select) = query.body.as_mut() {
-            let may_take = query.order_by.is_none();
+            let is_searched = self.around.last().is_some_and(|around| around.is_searched);
+            let may_take = query.order_by.is_none() && !is_searched;
             if let Some(order_by) = self.inner_order(select, may_take)? {
                 query.order_by = Some(order_by);
             }
