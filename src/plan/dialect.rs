@@ -2,9 +2,11 @@
 
 use std::any::TypeId;
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
 /// The generic dialect with numbers such as `1_000_000`, `ORDER BY ALL`, lambdas and commas behind the
 /// last item.
@@ -13,6 +15,12 @@ pub struct SwathDialect;
 
 /// The operator of JSON, where it is not the arrow of a function.
 pub(super) const ARROW: &str = "->";
+
+/// `ISNULL` or `NOTNULL` behind a value.
+fn is_null_test(word: &Word) -> bool {
+    let is_test = word.keyword == Keyword::NOTNULL || word.value.eq_ignore_ascii_case("isnull");
+    is_test && word.quote_style.is_none()
+}
 
 /// What this dialect shares with the generic one, which leaves everything else to the parser.
 macro_rules! yes {
@@ -37,12 +45,53 @@ impl Dialect for SwathDialect {
         GenericDialect.is_identifier_part(ch)
     }
 
-    /// `j ->> 'a' = 'x'` compares what stands at the key, as in PostgreSQL.
+    /// As in PostgreSQL: `j ->> 'a' = 'x'` compares what stands at the key, `2 * 3 ^ 2` is 18, and
+    /// `'n: ' || 1 + 2` is `n: 3`.
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
-        let token = &parser.peek_token_ref().token;
-        let is_arrow = matches!(token, Token::Arrow | Token::LongArrow)
-            || matches!(token, Token::CustomBinaryOperator(operator) if operator == ARROW);
-        is_arrow.then(|| Ok(self.prec_value(Precedence::DoubleColon) - 1))
+        let below = |other| Some(Ok(self.prec_value(other) - 1));
+        match &parser.peek_token_ref().token {
+            Token::Arrow | Token::LongArrow => below(Precedence::DoubleColon),
+            Token::CustomBinaryOperator(operator) if operator == ARROW => {
+                below(Precedence::DoubleColon)
+            }
+            Token::Caret => Some(Ok(self.prec_value(Precedence::AtTz))),
+            Token::StringConcat => below(Precedence::PlusMinus),
+            Token::Word(word) if is_null_test(word) => Some(Ok(self.prec_value(Precedence::Is))),
+            _ => None,
+        }
+    }
+
+    /// `x IS DISTINCT FROM y AND z`, of which the parser would compare with all that follows, and
+    /// `x ISNULL`.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let left = || Box::new(expr.clone());
+        if let Token::Word(word) = &parser.peek_token_ref().token
+            && is_null_test(word)
+        {
+            let is_null = word.keyword != Keyword::NOTNULL;
+            parser.next_token();
+            return Some(Ok(if is_null { Expr::IsNull(left()) } else { Expr::IsNotNull(left()) }));
+        }
+        let is_negated = if parser.parse_keywords(&[IS, DISTINCT, FROM]) {
+            false
+        } else if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
+            true
+        } else {
+            return None;
+        };
+        Some(parser.parse_subexpr(self.prec_value(Precedence::Is)).map(|right| {
+            let right = Box::new(right);
+            match is_negated {
+                true => Expr::IsNotDistinctFrom(left(), right),
+                false => Expr::IsDistinctFrom(left(), right),
+            }
+        }))
     }
 
     yes! {

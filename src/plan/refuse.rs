@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
@@ -123,22 +123,6 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
             if compares(both.op) && are_intervals(&both.left, &both.right) =>
         {
             return Err(unordered());
-        }
-        LogicalExpr::BinaryExpr(both) if matches!(both.op, Operator::Plus | Operator::Minus) => {
-            let hours = |expr: &LogicalExpr| {
-                matches!(expr, LogicalExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _)
-                    if span.nanoseconds != 0)
-            };
-            // Types last: those of long sums take long to find.
-            let is_date = |expr| type_of(expr) == Some(DataType::Date32);
-            if hours(&both.right) && is_date(&both.left)
-                || hours(&both.left) && is_date(&both.right)
-            {
-                return Err(refused(
-                    "a DATE and an interval with hours, of which a DATE has none,",
-                    "make it a timestamp first: d::TIMESTAMP + INTERVAL '12 hours'",
-                ));
-            }
         }
         LogicalExpr::AggregateFunction(call)
             if ["min", "max"].contains(&call.func.name())

@@ -5,6 +5,7 @@
 //! UNPIVOT t ON a, b                       SELECT * FROM (SELECT * FROM t) UNPIVOT (value FOR name IN (..))
 //! SELECT a: x + 1                         SELECT x + 1 AS a
 //! FROM a: 'path'                          FROM 'path' AS a
+//! FROM t WHERE x                          FROM t SELECT * WHERE x
 //! LIMIT 10 %                              LIMIT percent_of_rows(10)
 //! [x * 2 FOR x IN list IF x > 1]          list_transform(list_filter(list, x -> (x > 1)), x -> (x * 2))
 //! t ASOF LEFT JOIN u ON ..                t ASOF JOIN u MATCH_CONDITION ('left') ON ..
@@ -267,6 +268,19 @@ impl Writer<'_> {
             })
     }
 
+    /// Whether a query began with FROM, has come to its WHERE, and has no SELECT.
+    fn lacks_select(&self, at: usize, start: usize) -> bool {
+        let begin = self.statement_start(at, start);
+        let begin = match self.is(begin, "explain") {
+            true => self.find(begin, at, |own, at| own.is(at, "from")),
+            false => begin,
+        };
+        let is_part = |own: &Self, at: usize| {
+            own.is_any(at, &["select", "where", "group", "having", "union", "intersect", "except"])
+        };
+        self.is(begin, "from") && self.find(begin, at, is_part) == at
+    }
+
     /// Where the statement begins that a token stands in.
     fn statement_start(&self, at: usize, start: usize) -> usize {
         let before = self.pieces[start..at].iter();
@@ -376,6 +390,11 @@ impl Writer<'_> {
                 self.add(&format!(" {PERCENT}({number})"));
                 return Some(at + 3);
             }
+        }
+        // FROM t WHERE x: the parser wants a SELECT before the WHERE.
+        if self.is_any(at, &["where", "group", "having"]) && self.lacks_select(at, start) {
+            self.add(" SELECT *");
+            return None;
         }
         // [NOT] MATERIALIZED only asks for speed.
         let words = if self.is(at, "not") { 2 } else { 1 };
@@ -684,6 +703,11 @@ mod tests {
             "PREPARE p AS SELECT ? + f(?); SELECT ?",
             "PREPARE p AS SELECT $1 + f( $2); SELECT $1",
         );
+        check(
+            "FROM t WHERE a; SELECT (FROM u WHERE b GROUP BY c), x FROM v WHERE d",
+            "FROM t SELECT * WHERE a; SELECT ( FROM u SELECT * WHERE b GROUP BY c), x FROM v WHERE d",
+        );
+        check("FROM t SELECT a WHERE b", "FROM t SELECT a WHERE b");
         check("SELECT 7 % 3 LIMIT 1", "SELECT 7 % 3 LIMIT 1");
     }
 

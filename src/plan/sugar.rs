@@ -16,6 +16,7 @@
 //! sum(x), sum(x::INT)              the same with names of their own
 //! j -> 'a', j ->> '$.a.b'         json_get_json(j, 'a'), json_as_text(j, 'a', 'b')
 //! x.f(y), INTERVAL 4 DAY          div(a, b), power(a, b), TRY_CAST, f(x, y), INTERVAL '4' DAY
+//! OVER (w ORDER BY x)             OVER (PARTITION BY .. ORDER BY x)
 //! SIMILAR TO, AT TIME ZONE        regexp_like, at_time_zone
 //! ARRAY(SELECT x), LIMIT (SELECT) (SELECT array_agg(x)), LIMIT n
 //! (a, b) IN ((1, 2))              a = 1 AND b = 2
@@ -42,6 +43,7 @@ mod rows;
 mod sets;
 mod subqueries;
 mod using;
+mod windows;
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -89,6 +91,8 @@ pub fn rewrite(statement: &mut Statement, lookups: Lookups<'_>) -> Result<bool> 
     // All tables that are made are gone with the session.
     if let Statement::CreateTable(table) = statement {
         table.temporary = false;
+        // Its columns have names as they were written.
+        name_items(statement);
     }
     // INSERT INTO t BY NAME: into the columns that the query names.
     if let Statement::Insert(insert) = statement
@@ -159,6 +163,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        limits::order_by_all(query);
         let rewritten = self
             .looked_up(query)
             .and_then(|()| self.counted_sets(&mut query.body))
@@ -185,6 +190,9 @@ impl VisitorMut for Rewriter<'_> {
             _ => {}
         });
         if let Err(error) = self.percent(query).and_then(|()| limits::limits(query)) {
+            return ControlFlow::Break(error);
+        }
+        if let Err(error) = computed_once(query) {
             return ControlFlow::Break(error);
         }
         // The tables of a WITH are visited first and in order: this may be the next one of them.
@@ -302,6 +310,7 @@ impl Rewriter<'_> {
                 other => other,
             };
         }
+        windows::spelled(select)?;
         self.joins(select)?;
         let merged = self.merged(select)?;
         let made = self.laterals(select)?;
@@ -381,9 +390,30 @@ fn bare_query(body: SetExpr) -> Query {
     }
 }
 
+/// Refuses tables of a WITH that are named twice and would give other rows each time.
+fn computed_once(query: &Query) -> Result<()> {
+    for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+        let own = table.alias.name.value.to_lowercase();
+        let mut name_count = 0;
+        let _ = visit_relations(query, |name| {
+            name_count += usize::from(name.to_string().to_lowercase() == own);
+            ControlFlow::<()>::Continue(())
+        });
+        let is_volatile = |expr: &Expr| match is_volatile(expr) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        if name_count > 1 && visit_expressions(&table.query, is_volatile).is_break() {
+            let error = format!("{own} is random, and would be computed anew wherever it is named");
+            return Err(Error::sql(error).hint(format!("CREATE TABLE {own} AS ... keeps it")));
+        }
+    }
+    Ok(())
+}
+
 /// Whether an expression gives another value each time.
 fn is_volatile(expr: &Expr) -> bool {
-    const FUNCTIONS: [&str; 3] = ["random", "rand", "uuid"];
+    const FUNCTIONS: [&str; 4] = ["gen_random_uuid", "random", "rand", "uuid"];
     let found = visit_expressions(expr, |expr| match expr {
         Expr::Function(function)
             if FUNCTIONS.contains(&function.name.to_string().to_lowercase().as_str()) =>

@@ -3,6 +3,8 @@
 //! ```text
 //! decimal / decimal         a DOUBLE: a decimal with four digits more makes 1.0 / 3000000 nothing
 //! interval * 2              months, days and hours, each multiplied
+//! date + 1 hour             a timestamp
+//! ceil(9.5), floor(9.5)     decimals of a digit more
 //! len(x), length(x)         the characters of a text, the items of a list
 //! epoch_ms(x)               the milliseconds of a timestamp, the timestamp of milliseconds
 //! ```
@@ -11,9 +13,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, IntervalMonthDayNanoArray};
 use datafusion::arrow::datatypes::{
-    DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    DECIMAL128_MAX_PRECISION, DataType, Float64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
-use datafusion::common::{DFSchema, Result, internal_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::functions::math::{ceil, floor};
 use datafusion::functions::unicode::character_length;
 use datafusion::functions_nested::length::array_length;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -37,13 +41,25 @@ impl ExprPlanner for Operators {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         let is_divided = expr.op == BinaryOperator::Divide;
-        if !is_divided && expr.op != BinaryOperator::Multiply {
+        let is_shifted = matches!(expr.op, BinaryOperator::Plus | BinaryOperator::Minus);
+        if !is_divided && !is_shifted && expr.op != BinaryOperator::Multiply {
             return Ok(PlannerResult::Original(expr));
         }
         let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema))
         else {
             return Ok(PlannerResult::Original(expr));
         };
+        if is_shifted {
+            // Of a DATE, DataFusion would drop the hours.
+            let instant = |expr| cast(expr, DataType::Timestamp(TimeUnit::Nanosecond, None));
+            let mut expr = expr;
+            if left == DataType::Date32 && is_interval(&right) && has_hours(&expr.right) {
+                expr.left = instant(expr.left);
+            } else if is_interval(&left) && right == DataType::Date32 && has_hours(&expr.left) {
+                expr.right = instant(expr.right);
+            }
+            return Ok(PlannerResult::Original(expr));
+        }
         if is_interval(&left) && right.is_numeric() {
             let factor = cast(expr.right, DataType::Float64);
             let factor = if is_divided { lit(1_f64) / factor } else { factor };
@@ -64,6 +80,12 @@ impl ExprPlanner for Operators {
         }
         Ok(PlannerResult::Original(expr))
     }
+}
+
+/// Whether an interval may have parts that are less than days.
+fn has_hours(interval: &Expr) -> bool {
+    !matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)
+        if interval.nanoseconds == 0)
 }
 
 fn is_interval(data_type: &DataType) -> bool {
@@ -114,6 +136,9 @@ pub fn functions() -> impl Iterator<Item = ScalarUDF> {
     let all = [
         ("len", Meaning::Length),
         ("length", Meaning::Length),
+        ("ceil", Meaning::Ceil),
+        ("ceiling", Meaning::Ceil),
+        ("floor", Meaning::Floor),
         ("epoch_ms", Meaning::SinceEpoch(TimeUnit::Millisecond)),
         ("epoch_us", Meaning::SinceEpoch(TimeUnit::Microsecond)),
         ("epoch_ns", Meaning::SinceEpoch(TimeUnit::Nanosecond)),
@@ -127,12 +152,31 @@ pub fn functions() -> impl Iterator<Item = ScalarUDF> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Meaning {
     Length,
+    Ceil,
+    Floor,
     SinceEpoch(TimeUnit),
+}
+
+/// A decimal with a digit more: the one above 9.5 is 10.
+fn with_digit(given: &DataType) -> DataType {
+    match given {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale) => {
+            DataType::Decimal128((precision + 1).min(DECIMAL128_MAX_PRECISION), *scale)
+        }
+        DataType::Null => DataType::Float64,
+        other => other.clone(),
+    }
 }
 
 impl Meaning {
     fn returned(self, given: &DataType) -> DataType {
         match self {
+            Meaning::Ceil => ceil().return_type(&[with_digit(given)]).unwrap_or(DataType::Float64),
+            Meaning::Floor => {
+                floor().return_type(&[with_digit(given)]).unwrap_or(DataType::Float64)
+            }
             Meaning::SinceEpoch(_) if given.is_integer() => {
                 DataType::Timestamp(TimeUnit::Nanosecond, None)
             }
@@ -143,7 +187,10 @@ impl Meaning {
     fn written(self, arg: Expr, given: &DataType) -> Expr {
         let value = match self {
             Meaning::Length if given.is_list() => array_length(arg),
+            Meaning::Length if given.is_null() => lit(ScalarValue::Int64(None)),
             Meaning::Length => character_length().call(vec![arg]),
+            Meaning::Ceil => return ceil().call(vec![cast(arg, with_digit(given))]),
+            Meaning::Floor => return floor().call(vec![cast(arg, with_digit(given))]),
             Meaning::SinceEpoch(unit) => {
                 let arg = if given.is_integer() { cast(arg, DataType::Int64) } else { arg };
                 cast(arg, DataType::Timestamp(unit, None))
@@ -174,6 +221,7 @@ impl ScalarUDFImpl for ByType {
         let given = &arguments[0];
         let is_known = match self.meaning {
             Meaning::Length => given.is_list() || given.is_null() || given.is_string(),
+            Meaning::Ceil | Meaning::Floor => given.is_numeric() || given.is_null(),
             Meaning::SinceEpoch(_) => given.is_temporal() || given.is_integer() || given.is_null(),
         };
         if is_known {
@@ -182,6 +230,7 @@ impl ScalarUDFImpl for ByType {
         let name = crate::sql_type::sql_type_name(given);
         let (takes, hint) = match self.meaning {
             Meaning::Length => ("a text or a list", "x::VARCHAR makes it a text"),
+            Meaning::Ceil | Meaning::Floor => ("a number", "x::DOUBLE reads a text"),
             Meaning::SinceEpoch(_) => {
                 ("a timestamp or a whole number", "x::TIMESTAMP reads a text")
             }

@@ -68,7 +68,12 @@ impl AggregateUDFImpl for Mean {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
+        // Of a decimal the mean would be cut four digits behind its last one.
+        let double = |data_type: &DataType| match data_type.is_decimal() {
+            true => DataType::Float64,
+            false => data_type.clone(),
+        };
+        self.inner.coerce_types(&arg_types.iter().map(double).collect::<Vec<_>>())
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {

@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod by_type;
 pub mod counted;
+pub mod decimals;
 pub mod distribution;
 pub mod double;
 pub mod extremes;
@@ -45,6 +46,7 @@ pub fn register(context: &mut SessionContext) {
 /// A function that rules put into plans, by its name; no statement calls it.
 pub fn of_rules(name: &str) -> Option<ScalarUDF> {
     match name {
+        decimals::NAME => Some(decimals::bounded()),
         nested::SHOWN => Some(nested::shown()),
         one_nan::NAME => Some(one_nan::function().as_ref().clone()),
         name => arithmetic::by_name(name),

@@ -77,6 +77,8 @@ fn elapsed(to: i64, from: i64) -> IntervalMonthDayNano {
 
 /// Nanoseconds since 1970.
 fn parsed(text: &str, format: &str) -> Option<i64> {
+    // Elsewhere %f is a fraction of a second, here it would be nanoseconds.
+    let format = &format.replace(".%f", "%.f");
     let time = NaiveDateTime::parse_from_str(text, format).or_else(|_| {
         // A format without a time means midnight.
         NaiveDate::parse_from_str(text, format).map(|date| date.and_time(Default::default()))
@@ -144,6 +146,7 @@ mod tests {
     fn texts_are_times_or_nothing() {
         assert_eq!(parsed("01/02/1970", "%d/%m/%Y"), Some(31 * 86_400_000_000_000));
         assert_eq!(parsed("1970-01-01 00:00:01", "%Y-%m-%d %H:%M:%S"), Some(1_000_000_000));
+        assert_eq!(parsed("1970-01-01 00:00:00.5", "%Y-%m-%d %H:%M:%S.%f"), Some(500_000_000));
         assert_eq!(parsed("x", "%Y"), None);
         assert_eq!(parsed("1970-01-01", "%Q"), None);
     }

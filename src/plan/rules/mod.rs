@@ -5,6 +5,7 @@
 //! | rule | kind | why |
 //! |---|---|---|
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
+//! | `decimal_bounds` | analyser | sums of decimals overflow into an error |
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `early_filters` * | physical | Parquet is decoded only where a filter holds, while that pays |
 //! | `elapsed_parts` | analyser | hours between timestamps are those within a day |
@@ -42,6 +43,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::exec::groups;
 
 pub mod checked_arithmetic;
+pub mod decimal_bounds;
 pub mod doubles_stay;
 pub mod early_filters;
 pub mod elapsed_parts;
@@ -73,6 +75,7 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
+    rules.push(Arc::new(decimal_bounds::DecimalBounds));
     rules.push(Arc::new(one_nan::OneNan));
     rules
 }

@@ -13,6 +13,7 @@ use crate::units::show_literal;
 
 /// Operators and calls that are written in another way.
 pub(super) fn expression(expr: &mut Expr) {
+    let is_ilike = matches!(expr, Expr::ILike { .. });
     let new = match &*expr {
         // It stands there twice.
         Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, right }
@@ -78,6 +79,28 @@ pub(super) fn expression(expr: &mut Expr) {
         Expr::Subquery(subquery) => {
             subqueries::one_value(subquery).map(|query| Expr::Subquery(Box::new(query)))
         }
+        Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) }
+        | Expr::ILike { negated, any: false, expr, pattern, escape_char: Some(escape) } => {
+            escaped(pattern, escape).map(|pattern| {
+                let (negated, any, expr, escape_char) = (*negated, false, expr.clone(), None);
+                match is_ilike {
+                    true => Expr::ILike { negated, any, expr, pattern, escape_char },
+                    false => Expr::Like { negated, any, expr, pattern, escape_char },
+                }
+            })
+        }
+        Expr::Function(function) if is_called(function, "regexp_replace") => {
+            with_arg(function, 2, |replacement| {
+                parsed(&format!("replace({replacement}, '$', '$$')")).ok()
+            })
+        }
+        Expr::Function(function) if is_called(function, "to_char") => {
+            with_arg(function, 1, |format| {
+                let Expr::Value(format) = format else { return None };
+                let Value::SingleQuotedString(format) = &format.value else { return None };
+                parsed(&show_literal(&of_template(format)?)).ok()
+            })
+        }
         Expr::AtTimeZone { timestamp, time_zone } => call("at_time_zone", &[timestamp, time_zone]),
         Expr::SimilarTo { negated, expr, pattern, escape_char } => {
             similar(expr, pattern, escape_char.as_ref(), *negated)
@@ -116,6 +139,92 @@ pub(super) fn expression(expr: &mut Expr) {
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+fn is_called(function: &Function, name: &str) -> bool {
+    function.name.to_string().eq_ignore_ascii_case(name)
+}
+
+/// A call with an argument changed.
+fn with_arg(
+    function: &Function,
+    at: usize,
+    change: impl FnOnce(&Expr) -> Option<Expr>,
+) -> Option<Expr> {
+    let mut function = function.clone();
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = list.args.get_mut(at)? else {
+        return None;
+    };
+    *arg = change(arg)?;
+    Some(Expr::Function(function))
+}
+
+/// A pattern of LIKE whose escape is a backslash, the only one that the planner takes.
+fn escaped(pattern: &Expr, escape: &ValueWithSpan) -> Option<Box<Expr>> {
+    let text = |value: &Value| match value {
+        Value::SingleQuotedString(text) => Some(text.clone()),
+        _ => None,
+    };
+    let Expr::Value(pattern) = pattern else { return None };
+    let (pattern, escape) = (text(&pattern.value)?, text(&escape.value)?);
+    let mut spelled = String::new();
+    let mut rest = pattern.chars();
+    while let Some(part) = rest.next() {
+        let next = escape.starts_with(part).then(|| rest.next()).flatten();
+        match next {
+            Some(next) => spelled.extend(['\\', next]),
+            None if part == '\\' => spelled.push_str("\\\\"),
+            None => spelled.push(part),
+        }
+    }
+    parsed(&show_literal(&spelled)).ok().map(Box::new)
+}
+
+/// A template of PostgreSQL's `to_char`, such as `YYYY-MM-DD`, as a format such as `%Y-%m-%d`.
+fn of_template(template: &str) -> Option<String> {
+    const PARTS: [(&str, &str); 21] = [
+        ("YYYY", "%Y"),
+        ("YY", "%y"),
+        ("Month", "%B"),
+        ("Mon", "%b"),
+        ("MM", "%m"),
+        ("DDD", "%j"),
+        ("DD", "%d"),
+        ("Day", "%A"),
+        ("Dy", "%a"),
+        ("HH24", "%H"),
+        ("HH12", "%I"),
+        ("HH", "%I"),
+        ("MI", "%M"),
+        ("SS", "%S"),
+        ("MS", "%3f"),
+        ("US", "%6f"),
+        ("AM", "%p"),
+        ("PM", "%p"),
+        ("IW", "%V"),
+        ("IYYY", "%G"),
+        ("ID", "%u"),
+    ];
+    if template.contains('%') {
+        return None;
+    }
+    let (mut format, mut rest, mut is_template) = (String::new(), template, false);
+    while let Some(first) = rest.chars().next() {
+        let longest = PARTS.iter().filter(|(part, _)| rest.starts_with(part));
+        match longest.max_by_key(|(part, _)| part.len()) {
+            Some((part, own)) => {
+                is_template = true;
+                format.push_str(own);
+                rest = &rest[part.len()..];
+            }
+            None => {
+                format.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    is_template.then_some(format)
 }
 
 /// `bool_or` and `bool_and` over frames whose start moves, by the greatest or the least of 1 and 0.
@@ -245,5 +354,16 @@ mod tests {
         check("1 day 04:05:06.5", Some("1 day 04 hours 05 minutes 06.5 seconds"));
         check("-4:05", Some("-4 hours -05 minutes -0 seconds"));
         check("1 day", None);
+    }
+
+    #[test]
+    fn templates_are_formats() {
+        let check = |template: &str, expected: Option<&str>| {
+            assert_eq!(of_template(template).as_deref(), expected, "{template}");
+        };
+        check("YYYY-MM-DD HH24:MI:SS.MS", Some("%Y-%m-%d %H:%M:%S.%3f"));
+        check("Dy, DD Mon YY", Some("%a, %d %b %y"));
+        check("%Y-%m-%d", None);
+        check("-", None);
     }
 }

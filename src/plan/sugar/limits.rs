@@ -57,7 +57,7 @@ impl Rewriter<'_> {
 }
 
 /// ORDER BY ALL as positions, which may be of any expressions; the planner knows the one over `*`.
-fn order_by_all(query: &mut Query) {
+pub(super) fn order_by_all(query: &mut Query) {
     let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &mut query.order_by)
     else {
         return;
@@ -79,17 +79,22 @@ fn order_by_all(query: &mut Query) {
 
 /// FETCH FIRST and LIMIT n BY.
 pub(super) fn limits(query: &mut Query) -> Result<()> {
-    order_by_all(query);
     if let Some(fetch) = query.fetch.take() {
-        if fetch.with_ties || fetch.percent || query.limit_clause.is_some() {
+        let offset = match query.limit_clause.take() {
+            None => None,
+            Some(LimitClause::LimitOffset { limit: None, offset, limit_by })
+                if limit_by.is_empty() =>
+            {
+                offset
+            }
+            Some(_) => return Err(Error::sql("LIMIT and FETCH say the same twice")),
+        };
+        if fetch.with_ties || fetch.percent {
             return Err(Error::sql(format!("{fetch} is not supported")).hint("use LIMIT"));
         }
         let one = Expr::Value(Value::Number("1".into(), false).into());
-        query.limit_clause = Some(LimitClause::LimitOffset {
-            limit: Some(fetch.quantity.unwrap_or(one)),
-            offset: None,
-            limit_by: Vec::new(),
-        });
+        let limit = Some(fetch.quantity.unwrap_or(one));
+        query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
     }
     let Some(LimitClause::LimitOffset { limit, offset, limit_by }) = &mut query.limit_clause else {
         return Ok(());

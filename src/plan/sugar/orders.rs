@@ -2,9 +2,11 @@
 //!
 //! A name alone is a column of the result; within an expression it is one of the tables, as in standard SQL.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableFactor,
+    TableFactor, visit_expressions_mut,
 };
 
 use super::joins::HIDDEN;
@@ -23,6 +25,9 @@ impl Rewriter<'_> {
         };
         let Some(around) = self.around.last() else { return Ok(()) };
         let is_of_groups = self.is_of_groups(select);
+        if is_of_groups {
+            keys.iter_mut().for_each(|key| of_result(&mut key.expr, select));
+        }
         let mut added = Vec::new();
         for key in keys {
             let is_output = |name: &str| {
@@ -126,4 +131,37 @@ impl Rewriter<'_> {
         }
         Ok(None)
     }
+}
+
+/// Names items of groups by their aliases: by their places, or within expressions, the planner does not
+/// always find them.
+fn of_result(key: &mut Expr, select: &mut Select) {
+    let position = match &*key {
+        Expr::Value(value) => value.value.to_string().parse::<usize>().ok(),
+        _ => None,
+    };
+    if let Some(item) = position.and_then(|at| select.projection.get_mut(at.checked_sub(1)?)) {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        {
+            let alias = Ident::with_quote('"', expr.to_string().replace('"', "\"\""));
+            *key = Expr::Identifier(alias.clone());
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+        return;
+    }
+    let _ = visit_expressions_mut(key, |part| {
+        let alias = select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias }
+                if matches!(part, Expr::Function(_)) && expr.to_string() == part.to_string() =>
+            {
+                Some(alias.clone())
+            }
+            _ => None,
+        });
+        if let Some(alias) = alias {
+            *part = Expr::Identifier(alias);
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }

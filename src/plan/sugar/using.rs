@@ -1,4 +1,4 @@
-//! USING and NATURAL with RIGHT and FULL JOIN, whose column is that of the side which has the row.
+//! USING and NATURAL: the column is that of the side which has the row, and its name is not ambiguous.
 //!
 //! ```text
 //! SELECT id, * FROM t FULL JOIN u USING (id)
@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, VisitMut, WildcardAdditionalOptions,
 };
 
-use super::{Rewriter, call, joins, names, parsed};
+use super::{Rewriter, call, columns, joins, names, parsed};
 use crate::error::{Error, Result};
 
 /// A column that stands for those of several tables.
@@ -35,24 +35,49 @@ impl Side {
 impl Rewriter<'_> {
     /// Writes such joins with conditions, and what their columns stand for in the place of these.
     pub(super) fn merged(&self, select: &mut Select) -> Result<Vec<Merged>> {
-        let keeps_right = |join: &Join| {
-            matches!(
-                join.join_operator,
-                JoinOperator::Right(JoinConstraint::Using(_) | JoinConstraint::Natural)
-                    | JoinOperator::RightOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
-                    | JoinOperator::FullOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
-            )
+        let merges = |join: &Join| {
+            let mut operator = join.join_operator.clone();
+            let constraint = constraint_of(&mut operator);
+            matches!(constraint, Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
         };
-        if !select.from.iter().any(|table| table.joins.iter().any(keeps_right)) {
+        let keeps_right = |join: &Join| {
+            use JoinOperator::{FullOuter, Right, RightOuter};
+            matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
+        };
+        let mut merging =
+            select.from.iter().flat_map(|table| &table.joins).filter(|join| merges(join));
+        // What the planner merges itself goes with all forms of `*`.
+        let is_spelled = select.projection.iter().all(|item| match item {
+            SelectItem::Wildcard(options) => {
+                options.opt_replace.is_none()
+                    && options.opt_rename.is_none()
+                    && options.opt_ilike.is_none()
+            }
+            item => !columns::names_columns(item),
+        });
+        let is_ours = match is_spelled {
+            true => merging.next().is_some(),
+            false => merging.any(keeps_right),
+        };
+        if !is_ours || select.from.iter().any(|table| !has_names(table)) {
             return Ok(Vec::new());
         }
         let (mut merged, mut all) = (Vec::new(), Vec::new());
         for table in &mut select.from {
             let (mut own, sides) = self.chain(table)?;
-            all.extend(own.iter().map(|merged| (merged.name.clone(), merged.expr.clone())));
-            for side in &sides {
-                let rest = side.columns.iter().filter(|column| find(&own, column).is_none());
-                all.extend(rest.filter_map(|name| Some((name.clone(), side.column(name)?))));
+            // A merged column stands where the first table has it.
+            let mut shown: Vec<String> = Vec::new();
+            for (side, column) in
+                sides.iter().flat_map(|side| side.columns.iter().map(move |column| (side, column)))
+            {
+                match find(&own, column) {
+                    Some(found) if !shown.contains(&found.name) => {
+                        shown.push(found.name.clone());
+                        all.push((found.name.clone(), found.expr.clone()));
+                    }
+                    Some(_) => {}
+                    None => all.extend(side.column(column).map(|expr| (column.clone(), expr))),
+                }
             }
             merged.append(&mut own);
         }
@@ -155,6 +180,18 @@ pub(super) fn put(part: &mut impl VisitMut, merged: &[Merged]) {
 /// The merged column of a name.
 fn find<'a>(merged: &'a [Merged], name: &str) -> Option<&'a Merged> {
     merged.iter().find(|merged| merged.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether all tables have names, or one of them must.
+fn has_names(table: &TableWithJoins) -> bool {
+    let joined = table.joins.iter().map(|join| &join.relation);
+    let has_names =
+        std::iter::once(&table.relation).chain(joined).all(|table| joins::name_of(table).is_some());
+    has_names
+        || table.joins.iter().any(|join| {
+            use JoinOperator::{FullOuter, Right, RightOuter};
+            matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
+        })
 }
 
 fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
