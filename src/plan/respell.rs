@@ -272,7 +272,7 @@ impl Writer<'_> {
     fn lacks_select(&self, at: usize, start: usize) -> bool {
         let begin = self.statement_start(at, start);
         let begin = match self.is(begin, "explain") {
-            true => self.find(begin, at, |own, at| own.is(at, "from")),
+            true => self.find(begin, at, |own, at| own.is_any(at, &["from", "select", "with"])),
             false => begin,
         };
         let is_part = |own: &Self, at: usize| {
@@ -708,6 +708,8 @@ mod tests {
             "FROM t SELECT * WHERE a; SELECT ( FROM u SELECT * WHERE b GROUP BY c), x FROM v WHERE d",
         );
         check("FROM t SELECT a WHERE b", "FROM t SELECT a WHERE b");
+        check("EXPLAIN SELECT a FROM t WHERE b", "EXPLAIN SELECT a FROM t WHERE b");
+        check("EXPLAIN STAGES FROM t WHERE b", "EXPLAIN STAGES FROM t SELECT * WHERE b");
         check("SELECT 7 % 3 LIMIT 1", "SELECT 7 % 3 LIMIT 1");
     }
 

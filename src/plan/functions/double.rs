@@ -15,13 +15,18 @@ use datafusion::functions_aggregate::average::Avg;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF,
+    Signature, Volatility,
 };
+
+use crate::error::Error;
 
 /// `avg`, also called `mean`, under the name of the one it replaces.
 pub fn avg() -> AggregateUDF {
     // `with_aliases` would hide what windows ask for.
-    AggregateUDF::new_from_impl(Mean { inner: Avg::new(), aliases: vec!["mean".to_string()] })
+    let signature = Signature::user_defined(Volatility::Immutable);
+    let aliases = vec!["mean".to_string()];
+    AggregateUDF::new_from_impl(Mean { inner: Avg::new(), aliases, signature })
 }
 
 /// What becomes of a total.
@@ -45,6 +50,7 @@ pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
 struct Mean {
     inner: Avg,
     aliases: Vec<String>,
+    signature: Signature,
 }
 
 /// Whether an aggregate is over DOUBLE, and each value counts.
@@ -64,16 +70,23 @@ impl AggregateUDFImpl for Mean {
     }
 
     fn signature(&self) -> &Signature {
-        self.inner.signature()
+        &self.signature
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        // Of a decimal the mean would be cut four digits behind its last one.
-        let double = |data_type: &DataType| match data_type.is_decimal() {
-            true => DataType::Float64,
-            false => data_type.clone(),
-        };
-        self.inner.coerce_types(&arg_types.iter().map(double).collect::<Vec<_>>())
+        match arg_types {
+            [DataType::Duration(_)] => Ok(arg_types.to_vec()),
+            // Of a decimal the mean would be cut four digits behind its last one.
+            [data_type] if data_type.is_numeric() || data_type.is_null() => {
+                Ok(vec![DataType::Float64])
+            }
+            [data_type] => {
+                let name = crate::sql_type::sql_type_name(data_type);
+                let error = Error::sql(format!("avg takes numbers, not {name}"));
+                Err(error.hint("x::DOUBLE reads a text").into())
+            }
+            _ => Err(Error::sql(format!("avg takes 1 argument, not {}", arg_types.len())).into()),
+        }
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {

@@ -10,6 +10,7 @@ pub mod extremes;
 pub mod nested;
 pub mod only_value;
 pub mod patterns;
+pub mod percentile;
 pub mod sum;
 pub mod texts;
 pub mod times;
@@ -29,6 +30,7 @@ pub fn register(context: &mut SessionContext) {
     context.register_udaf(counted::mode());
     context.register_udaf(counted::histogram());
     context.register_udaf(distribution::distribution());
+    context.register_udaf(percentile::percentile_cont());
     by_type::functions().for_each(|function| context.register_udf(function));
     context.register_udf(texts::type_of());
     context.register_udf(texts::format());
