@@ -672,8 +672,8 @@ mod tests {
         );
         check("t ASOF LEFT JOIN u ON a", "t ASOF JOIN u MATCH_CONDITION ('left') ON a");
         check(
-            "FROM t POSITIONAL JOIN u WHERE 1",
-            "FROM t ASOF JOIN u MATCH_CONDITION ('positional') WHERE 1",
+            "SELECT a FROM t POSITIONAL JOIN u WHERE 1",
+            "SELECT a FROM t ASOF JOIN u MATCH_CONDITION ('positional') WHERE 1",
         );
         check("t ASOF JOIN u MATCH_CONDITION (a)", "t ASOF JOIN u MATCH_CONDITION (a)");
         check(

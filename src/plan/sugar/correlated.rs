@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::joins::{self, HIDDEN, split};
 use super::{Rewriter, derived, has_own, is_volatile, parsed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Aggregates that are 0 over no rows; all others are NULL.
 const COUNTS: [&str; 3] = ["approx_distinct", "count", "regr_count"];
@@ -122,6 +122,11 @@ impl Rewriter<'_> {
             && subquery.limit_clause.is_none()
             && subquery.fetch.is_none();
         let SetExpr::Select(inner) = subquery.body.as_ref() else { return Ok(None) };
+        if inner.from.iter().any(|table| reaches_out(table, outside)) {
+            let error = "a table in FROM of a subquery that uses columns from outside the subquery";
+            return Err(Error::sql(format!("{error} is not supported yet"))
+                .hint("put its condition into the WHERE of the subquery"));
+        }
         let mut inner = inner.clone();
         let is_plain = is_bare
             && inner.distinct.is_none()
@@ -218,6 +223,43 @@ impl Rewriter<'_> {
         matches!(expr, Expr::Function(function) if function.over.is_none()
             && (self.lookups.is_aggregate)(&function.name.to_string().to_lowercase()))
     }
+}
+
+/// Whether a subquery within a FROM names a table outside. The planner takes its count of no rows for NULL.
+fn reaches_out(table: &TableWithJoins, outside: &[Table]) -> bool {
+    #[derive(Default)]
+    struct Names {
+        declared: Vec<String>,
+        used: Vec<String>,
+        depth: usize,
+    }
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+            self.declared.extend(joins::name_of(table).map(|name| name.value.to_lowercase()));
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let (Expr::CompoundIdentifier(parts), true) = (expr, self.depth > 0) {
+                self.used.push(parts[0].value.to_lowercase());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names::default();
+    let _ = table.visit(&mut names);
+    let is_outside = |used: &String| {
+        !names.declared.contains(used) && outside.iter().any(|table| table.is(&Ident::new(used)))
+    };
+    names.used.iter().any(is_outside)
 }
 
 fn value_name(number: usize, place: usize) -> String {
@@ -380,7 +422,7 @@ struct Putter<'a> {
 }
 
 impl VisitorMut for Putter<'_> {
-    type Break = crate::error::Error;
+    type Break = Error;
 
     fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
         self.depth += 1;
