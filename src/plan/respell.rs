@@ -705,7 +705,7 @@ mod tests {
         );
         check(
             "FROM t WHERE a; SELECT (FROM u WHERE b GROUP BY c), x FROM v WHERE d",
-            "FROM t SELECT * WHERE a; SELECT ( FROM u SELECT * WHERE b GROUP BY c), x FROM v WHERE d",
+            "FROM t SELECT * WHERE a; SELECT (FROM u SELECT * WHERE b GROUP BY c), x FROM v WHERE d",
         );
         check("FROM t SELECT a WHERE b", "FROM t SELECT a WHERE b");
         check("EXPLAIN SELECT a FROM t WHERE b", "EXPLAIN SELECT a FROM t WHERE b");
