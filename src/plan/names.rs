@@ -271,7 +271,8 @@ impl VisitorMut for Speller<'_> {
     }
 }
 
-fn constraint_of(join: &mut Join) -> Option<&mut JoinConstraint> {
+/// What a join joins by, if it may say so.
+pub(super) fn constraint_of(join: &mut Join) -> Option<&mut JoinConstraint> {
     match &mut join.join_operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)

@@ -116,6 +116,7 @@ pub fn respell<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> Respelled<'a> {
         changed: false,
         closings,
         depth: 0,
+        question_count: 0,
     };
     writer.write(0, writer.pieces.len());
     if !writer.changed {
@@ -163,6 +164,8 @@ struct Writer<'a> {
     /// For each opening bracket the one that closes it.
     closings: Vec<Option<usize>>,
     depth: usize,
+    /// How often `?` stood in the statement so far.
+    question_count: usize,
 }
 
 impl Writer<'_> {
@@ -355,10 +358,12 @@ impl Writer<'_> {
         }
         if self.token(at).is_some_and(is_question) {
             // The values of `?` are given in their order.
-            let before = &self.pieces[self.statement_start(at, 0)..at];
-            let number = before.iter().filter(|(token, _)| is_question(token)).count() + 1;
-            self.add(&format!(" ${number}"));
+            self.question_count += 1;
+            self.add(&format!(" ${}", self.question_count));
             return Some(at + 1);
+        }
+        if self.token(at) == Some(&Token::SemiColon) {
+            self.question_count = 0;
         }
         let follows = |words: &[&str]| at > start && self.is_any(at - 1, words);
         let is_statement = self.begins(at, start)

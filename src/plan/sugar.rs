@@ -38,6 +38,7 @@ mod laterals;
 mod limits;
 mod names;
 mod orders;
+mod own;
 mod pivot;
 mod rows;
 mod sets;
@@ -53,14 +54,15 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     CreateView, Cte, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
     JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    SetQuantifier, Statement, TableAlias, TableFactor, TableSampleKind, TableSampleUnit, Value,
-    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
-    visit_relations,
+    SetQuantifier, Statement, TableAlias, TableFactor, TableSampleKind, TableSampleUnit,
+    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 pub use self::doubles::double;
 pub use self::names::name_items;
+use self::own::has_own;
 use super::respell::BY_NAME;
 use crate::error::{Error, Result};
 use crate::sql_type::sql_type_name;
@@ -71,8 +73,8 @@ use crate::units::show_literal;
 pub struct Lookups<'a> {
     /// Gives the names of the columns of a query's result.
     pub columns: &'a dyn Fn(Query) -> Result<Vec<String>>,
-    /// Whether a function of this lower-case name is an aggregate.
-    pub is_aggregate: &'a dyn Fn(&str) -> bool,
+    /// Says whether a function of a lower-case name is an aggregate.
+    pub is_aggregate: IsAggregate<'a>,
     /// Runs a query and gives the first column of its result as literals.
     pub values: &'a dyn Fn(Query) -> Result<Vec<Expr>>,
 }
@@ -264,7 +266,7 @@ impl VisitorMut for Rewriter<'_> {
         }
         match json::getter(expr) {
             Ok(Some(getter)) => *expr = getter,
-            Ok(None) => calls::expression(expr),
+            Ok(None) => calls::expression(expr, self.lookups.is_aggregate),
             Err(error) => return ControlFlow::Break(error),
         }
         ControlFlow::Continue(())
@@ -284,6 +286,47 @@ fn each_side(body: &mut SetExpr, names: bool, act: &mut impl FnMut(&mut SetExpr,
         }
         side => act(side, names),
     }
+}
+
+/// Says whether a function of a lower-case name is an aggregate.
+pub type IsAggregate<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Whether an expression is a call of an aggregate.
+fn is_aggregate(expr: &Expr, known: IsAggregate<'_>) -> bool {
+    matches!(expr, Expr::Function(function)
+        if function.over.is_none() && known(&function.name.to_string().to_lowercase()))
+}
+
+/// Whether an expression is about several rows, or makes some.
+fn is_about_rows(expr: &Expr, known: IsAggregate<'_>) -> bool {
+    is_aggregate(expr, known)
+        || matches!(expr, Expr::Function(function) if function.over.is_some()
+            || function.filter.is_some()
+            || function.name.to_string().eq_ignore_ascii_case("unnest"))
+}
+
+fn has_rows(expr: &Expr, known: IsAggregate<'_>) -> bool {
+    let found = visit_expressions(expr, |expr| match is_about_rows(expr, known) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Whether a SELECT has a GROUP BY.
+fn is_grouped(select: &Select) -> bool {
+    match &select.group_by {
+        GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+        GroupByExpr::All(_) => true,
+    }
+}
+
+/// The tables of a FROM, one by one.
+fn factors(from: &[TableWithJoins]) -> impl Iterator<Item = &TableFactor> {
+    from.iter().flat_map(|table| {
+        let joined = table.joins.iter().map(|join| &join.relation);
+        std::iter::once(&table.relation).chain(joined)
+    })
 }
 
 impl<'a> Rewriter<'a> {
@@ -314,10 +357,8 @@ impl Rewriter<'_> {
         self.joins(select)?;
         let merged = self.merged(select)?;
         let made = self.laterals(select)?;
-        subqueries::in_items(select)?;
-        if merged.is_empty() {
-            self.correlated(select)?;
-        }
+        self.in_items(select)?;
+        self.correlated(select)?;
         let mut known: Option<Vec<String>> = None;
         if select.projection.iter().any(columns::names_columns) {
             let columns = self.columns_of(select)?;
@@ -534,30 +575,6 @@ pub fn literal(value: &ScalarValue) -> Result<Expr> {
 fn call(name: &str, args: &[&Expr]) -> Option<Expr> {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
     parsed(&format!("{name}({})", args.join(", "))).ok()
-}
-
-/// Whether a part of a statement has such an expression outside of its subqueries.
-fn has_own(part: &impl Visit, is_wanted: impl Fn(&Expr) -> bool) -> bool {
-    struct Finder<F>(F, usize);
-    impl<F: Fn(&Expr) -> bool> Visitor for Finder<F> {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            self.1 += 1;
-            ControlFlow::Continue(())
-        }
-        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            self.1 -= 1;
-            ControlFlow::Continue(())
-        }
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            if self.1 == 0 && (self.0)(expr) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        }
-    }
-    part.visit(&mut Finder(is_wanted, 0)).is_break()
 }
 
 fn only_arg(args: &FunctionArguments) -> Option<&Expr> {

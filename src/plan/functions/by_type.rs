@@ -45,8 +45,14 @@ impl ExprPlanner for Operators {
         if !is_divided && !is_shifted && expr.op != BinaryOperator::Multiply {
             return Ok(PlannerResult::Original(expr));
         }
-        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema))
-        else {
+        // The type of a long sum takes long to find, and is wanted for few: its end is short.
+        let Ok(right) = expr.right.get_type(schema) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        if is_shifted && right != DataType::Date32 && !is_interval(&right) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let Ok(left) = expr.left.get_type(schema) else {
             return Ok(PlannerResult::Original(expr));
         };
         if is_shifted {

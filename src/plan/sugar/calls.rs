@@ -8,11 +8,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use regex::Regex;
 
-use super::{call, is_volatile, only_arg, parsed, rows, subqueries};
+use super::{IsAggregate, call, is_volatile, only_arg, parsed, rows, subqueries};
 use crate::units::show_literal;
 
 /// Operators and calls that are written in another way.
-pub(super) fn expression(expr: &mut Expr) {
+pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
     let is_ilike = matches!(expr, Expr::ILike { .. });
     let new = match &*expr {
         // It stands there twice.
@@ -77,7 +77,7 @@ pub(super) fn expression(expr: &mut Expr) {
             _ => None,
         },
         Expr::Subquery(subquery) => {
-            subqueries::one_value(subquery).map(|query| Expr::Subquery(Box::new(query)))
+            subqueries::one_value(subquery, known).map(|query| Expr::Subquery(Box::new(query)))
         }
         Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) }
         | Expr::ILike { negated, any: false, expr, pattern, escape_char: Some(escape) } => {

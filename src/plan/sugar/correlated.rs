@@ -12,12 +12,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select,
-    SelectItem, SetExpr, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SetExpr, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::joins::{self, HIDDEN, split};
-use super::{Rewriter, derived, has_own, is_volatile, parsed};
+use super::names::name_item;
+use super::own::{change_own, has_own};
+use super::{
+    IsAggregate, Rewriter, derived, factors, is_aggregate, is_grouped, is_volatile, parsed,
+};
 use crate::error::{Error, Result};
 
 /// Aggregates that are 0 over no rows; all others are NULL.
@@ -45,9 +49,8 @@ impl Table {
 /// A column from outside a subquery: the place of its table among those outside, and its name.
 type Outer = (usize, Ident);
 
-/// What stands in the place of a subquery.
+/// What gives the value of a subquery.
 struct Joined {
-    value: Expr,
     chain: usize,
     join: Join,
     hidden: Vec<String>,
@@ -63,38 +66,36 @@ impl Rewriter<'_> {
         }
         let Some(outside) = self.tables(&select.from)? else { return Ok(()) };
         let from = select.from.clone();
-        let mut putter =
-            Putter { rewriter: self, outside: &outside, from: &from, joined: Vec::new(), depth: 0 };
-        if let ControlFlow::Break(error) = VisitMut::visit(&mut select.selection, &mut putter) {
-            return Err(error);
-        }
+        let mut all = Vec::new();
+        let mut join = |expr: &mut Expr| {
+            let Expr::Subquery(subquery) = &*expr else { return Ok(()) };
+            if let Some((value, joined)) = self.joined(subquery, &outside, &from, all.len())? {
+                *expr = value;
+                all.push(joined);
+            }
+            Ok::<(), Error>(())
+        };
+        change_own(&mut select.selection, &mut join)?;
         for item in select.projection.iter_mut().filter(|_| in_items) {
-            let joined_count = putter.joined.len();
             let written = item.to_string();
-            if let ControlFlow::Break(error) = VisitMut::visit(item, &mut putter) {
-                return Err(error);
-            }
+            change_own(item, &mut join)?;
             // A column is still called as it was written.
-            if let SelectItem::UnnamedExpr(expr) = item
-                && putter.joined.len() > joined_count
-            {
-                let alias = Ident::with_quote('"', written.replace('"', "\"\""));
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            if item.to_string() != written {
+                name_item(item, &written);
             }
         }
-        for joined in putter.joined {
+        for joined in all {
             select.from[joined.chain].joins.push(joined.join);
             joins::hide(select, &joined.hidden, None);
         }
         Ok(())
     }
 
-    /// The tables of a FROM, if each has a name and would give the same rows again.
+    /// The tables of a FROM, if each has a name.
     fn tables(&self, from: &[TableWithJoins]) -> Result<Option<Vec<Table>>> {
         let mut tables = Vec::new();
         for (chain, table) in from.iter().enumerate() {
-            let joined = table.joins.iter().map(|join| &join.relation);
-            for factor in std::iter::once(&table.relation).chain(joined) {
+            for factor in factors(std::slice::from_ref(table)) {
                 let Some(name) = joins::name_of(factor) else { return Ok(None) };
                 let columns = self.columns_of_table(factor)?;
                 tables.push(Table { chain, name, factor: factor.clone(), columns });
@@ -116,7 +117,8 @@ impl Rewriter<'_> {
         outside: &[Table],
         from: &[TableWithJoins],
         number: usize,
-    ) -> Result<Option<Joined>> {
+    ) -> Result<Option<(Expr, Joined)>> {
+        let known = self.lookups.is_aggregate;
         let is_bare = subquery.with.is_none()
             && subquery.order_by.is_none()
             && subquery.limit_clause.is_none()
@@ -132,7 +134,7 @@ impl Rewriter<'_> {
             && inner.distinct.is_none()
             && inner.having.is_none()
             && inner.qualify.is_none()
-            && matches!(&inner.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+            && !is_grouped(&inner);
         let has_subquery = |expr: &Expr| {
             matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
         };
@@ -143,7 +145,7 @@ impl Rewriter<'_> {
         else {
             return Ok(None);
         };
-        if !is_plain || is_nested || !has_own(value, |expr| self.is_aggregate(expr)) {
+        if !is_plain || is_nested || !has_own(value, |expr| is_aggregate(expr, known)) {
             return Ok(None);
         }
         let Some(inside) = self.tables(&inner.from)? else { return Ok(None) };
@@ -179,7 +181,7 @@ impl Rewriter<'_> {
             written.collect::<Vec<_>>().join(between)
         };
         // The aggregates are columns of what is joined; the rest of the value stays outside.
-        let mut aggregates = Aggregates { rewriter: self, found: Vec::new(), number };
+        let mut aggregates = Aggregates { known, found: Vec::new(), number };
         let _ = VisitMut::visit(value, &mut aggregates);
         let value = value.clone();
         let within = |expr: &mut Expr| {
@@ -207,8 +209,7 @@ impl Rewriter<'_> {
         let on = parsed(&each(&same, " AND "))?;
         let alias = joins::alias(Ident::new(&result));
         let hidden = columns.iter().filter_map(|column| column.rsplit(' ').next());
-        Ok(Some(Joined {
-            value: Expr::Nested(Box::new(value)),
+        let joined = Joined {
             chain,
             hidden: hidden.map(str::to_string).collect(),
             join: Join {
@@ -216,12 +217,8 @@ impl Rewriter<'_> {
                 global: false,
                 join_operator: JoinOperator::LeftOuter(JoinConstraint::On(on)),
             },
-        }))
-    }
-
-    fn is_aggregate(&self, expr: &Expr) -> bool {
-        matches!(expr, Expr::Function(function) if function.over.is_none()
-            && (self.lookups.is_aggregate)(&function.name.to_string().to_lowercase()))
+        };
+        Ok(Some((Expr::Nested(Box::new(value)), joined)))
     }
 }
 
@@ -321,11 +318,14 @@ impl Scope<'_> {
 
     /// Adds the columns from outside in an expression; false if there is a name that nobody knows.
     fn outer_in(&self, expr: &Expr, keys: &mut Vec<Outer>) -> bool {
-        !has_own(expr, |expr| self.outer(expr).is_err()) && {
-            let mut found = Found { scope: self, keys };
-            let _ = Visit::visit(expr, &mut found);
-            true
-        }
+        let is_unknown = |expr: &Expr| match self.outer(expr) {
+            Ok(Some(outer)) if place_of(keys, &outer).is_none() => {
+                keys.push(outer);
+                false
+            }
+            found => found.is_err(),
+        };
+        !has_own(expr, is_unknown)
     }
 
     fn has_outer(&self, part: &impl Visit) -> bool {
@@ -342,19 +342,14 @@ impl Scope<'_> {
 
     /// Puts something else in the place of columns from outside.
     fn put(&self, expr: &mut Expr, keys: &[Outer], key: &dyn Fn(usize) -> Expr) {
-        struct Keys<'a>(&'a Scope<'a>, &'a [Outer], &'a dyn Fn(usize) -> Expr);
-        impl VisitorMut for Keys<'_> {
-            type Break = ();
-            fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-                if let Ok(Some(outer)) = self.0.outer(expr)
-                    && let Some(place) = place_of(self.1, &outer)
-                {
-                    *expr = (self.2)(place);
-                }
-                ControlFlow::Continue(())
+        let _ = change_own(expr, |expr| {
+            if let Ok(Some(outer)) = self.outer(expr)
+                && let Some(place) = place_of(keys, &outer)
+            {
+                *expr = key(place);
             }
-        }
-        let _ = VisitMut::visit(expr, &mut Keys(self, keys, key));
+            Ok::<(), ()>(())
+        });
     }
 }
 
@@ -362,28 +357,9 @@ fn place_of(keys: &[Outer], (table, name): &Outer) -> Option<usize> {
     keys.iter().position(|key| key.0 == *table && key.1.value.eq_ignore_ascii_case(&name.value))
 }
 
-/// Collects columns from outside.
-struct Found<'a> {
-    scope: &'a Scope<'a>,
-    keys: &'a mut Vec<Outer>,
-}
-
-impl Visitor for Found<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Ok(Some(outer)) = self.scope.outer(expr)
-            && place_of(self.keys, &outer).is_none()
-        {
-            self.keys.push(outer);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 /// Takes the aggregates out of a value.
 struct Aggregates<'a> {
-    rewriter: &'a Rewriter<'a>,
+    known: IsAggregate<'a>,
     found: Vec<Expr>,
     number: usize,
 }
@@ -392,7 +368,7 @@ impl VisitorMut for Aggregates<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if !self.rewriter.is_aggregate(expr) {
+        if !is_aggregate(expr, self.known) {
             return ControlFlow::Continue(());
         }
         let name = match &*expr {
@@ -409,44 +385,5 @@ impl VisitorMut for Aggregates<'_> {
             self.found.push(std::mem::replace(expr, column));
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// Puts joins in the place of subqueries.
-struct Putter<'a> {
-    rewriter: &'a Rewriter<'a>,
-    outside: &'a [Table],
-    from: &'a [TableWithJoins],
-    joined: Vec<Joined>,
-    depth: usize,
-}
-
-impl VisitorMut for Putter<'_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
-        let (Expr::Subquery(subquery), 0) = (&*expr, self.depth) else {
-            return ControlFlow::Continue(());
-        };
-        let number = self.joined.len();
-        match self.rewriter.joined(subquery, self.outside, self.from, number) {
-            Ok(Some(mut joined)) => {
-                std::mem::swap(expr, &mut joined.value);
-                self.joined.push(joined);
-                ControlFlow::Continue(())
-            }
-            Ok(None) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
     }
 }

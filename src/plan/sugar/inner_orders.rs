@@ -6,17 +6,15 @@
 //! SELECT row_number() OVER () FROM (... ORDER BY y)         SELECT row_number() OVER (ORDER BY k) FROM ...
 //! ```
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
     Distinct, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Ident,
     OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
-    TableAliasColumnDef, TableFactor, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, WindowType,
+    TableAliasColumnDef, TableFactor, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowType,
 };
 
 use super::joins::{self, HIDDEN};
-use super::{Rewriter, has_own, names, query};
+use super::own::{change_own, has_own};
+use super::{Rewriter, names, query};
 use crate::error::Result;
 
 /// Aggregates whose value depends on the order of their rows.
@@ -70,9 +68,12 @@ impl Rewriter<'_> {
         let hidden: Vec<String> = keys.iter().map(|key| key.expr.to_string()).collect();
         let own = joins::name_of(&table.relation);
         joins::hide(select, &hidden, own.as_ref());
-        let mut ordering = Ordering { keys: &keys, depth: 0 };
-        let _ = VisitMut::visit(&mut select.projection, &mut ordering);
-        let _ = VisitMut::visit(&mut select.qualify, &mut ordering);
+        let mut ordered = |expr: &mut Expr| {
+            order(expr, &keys);
+            Ok::<(), ()>(())
+        };
+        let _ = change_own(&mut select.projection, &mut ordered);
+        let _ = change_own(&mut select.qualify, &mut ordered);
         let options = OrderByOptions { asc: None, nulls_first: None };
         let first = on.into_iter().map(|expr| OrderByExpr { expr, options, with_fill: None });
         let kind = OrderByKind::Expressions(first.chain(keys).collect());
@@ -171,9 +172,8 @@ impl Rewriter<'_> {
             alias.columns.extend(hidden);
         }
         if !above.is_empty() {
-            let items = above
-                .iter()
-                .map(|(output, name)| format!("\"{}\" AS {name}", output.replace('"', "\"\"")));
+            let items =
+                above.iter().map(|(output, name)| format!("{} AS {name}", names::quoted(output)));
             let items = items.collect::<Vec<_>>().join(", ");
             inner = query(&format!("SELECT *, {items} FROM ({inner}) AS {HIDDEN}inner"))?;
         }
@@ -226,47 +226,24 @@ fn order_of(function: &Function) -> Option<Place> {
     }
 }
 
-/// Gives calls an order.
-struct Ordering<'a> {
-    keys: &'a [OrderByExpr],
-    depth: usize,
-}
-
-impl VisitorMut for Ordering<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
+/// Gives a call that depends on an order this one.
+fn order(expr: &mut Expr, keys: &[OrderByExpr]) {
+    let Expr::Function(function) = expr else { return };
+    let place = order_of(function);
+    if let (Some(Place::Arguments), FunctionArguments::List(list)) = (place, &mut function.args) {
+        list.clauses.push(FunctionArgumentClause::OrderBy(keys.to_vec()));
     }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let (Expr::Function(function), 0) = (expr, self.depth) else {
-            return ControlFlow::Continue(());
-        };
-        let place = order_of(function);
-        if let (Some(Place::Arguments), FunctionArguments::List(list)) = (place, &mut function.args)
-        {
-            list.clauses.push(FunctionArgumentClause::OrderBy(self.keys.to_vec()));
+    if let (Some(Place::Window { is_whole }), Some(WindowType::WindowSpec(window))) =
+        (place, &mut function.over)
+    {
+        window.order_by = keys.to_vec();
+        // Without an order a frame is the whole partition.
+        if is_whole {
+            window.window_frame = Some(WindowFrame {
+                units: WindowFrameUnits::Rows,
+                start_bound: WindowFrameBound::Preceding(None),
+                end_bound: Some(WindowFrameBound::Following(None)),
+            });
         }
-        if let (Some(Place::Window { is_whole }), Some(WindowType::WindowSpec(window))) =
-            (place, &mut function.over)
-        {
-            window.order_by = self.keys.to_vec();
-            // Without an order a frame is the whole partition.
-            if is_whole {
-                window.window_frame = Some(WindowFrame {
-                    units: WindowFrameUnits::Rows,
-                    start_bound: WindowFrameBound::Preceding(None),
-                    end_bound: Some(WindowFrameBound::Following(None)),
-                });
-            }
-        }
-        ControlFlow::Continue(())
     }
 }

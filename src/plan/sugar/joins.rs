@@ -8,12 +8,10 @@
 //!   (SELECT *, row_number() OVER () AS p FROM t) t FULL JOIN (SELECT *, ... AS q FROM u) u ON t.p = u.q
 //! ```
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
     Select, SelectItem, SelectItemQualifiedWildcardKind, TableAlias, TableFactor,
-    WildcardAdditionalOptions, visit_expressions,
+    WildcardAdditionalOptions,
 };
 
 use super::{Rewriter, derived, parsed};
@@ -160,36 +158,6 @@ impl Rewriter<'_> {
         *right = derived(&sql, Some(alias(own)))?;
         parsed(&format!("{} AND ({end} IS NULL OR {theirs} {beyond} {end})", others.join(" AND ")))
     }
-}
-
-/// Whether an expression is about several rows.
-pub(super) fn has_aggregate(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| {
-        if is_aggregate(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    found.is_break()
-}
-
-/// Whether an expression is a call that takes in several rows, as far as its name or form says.
-pub(super) fn is_aggregate(expr: &Expr) -> bool {
-    const AGGREGATES: [&str; 12] = [
-        "count",
-        "sum",
-        "avg",
-        "mean",
-        "min",
-        "max",
-        "array_agg",
-        "string_agg",
-        "first_value",
-        "last_value",
-        "median",
-        "unnest",
-    ];
-    matches!(expr, Expr::Function(function)
-        if function.over.is_some()
-            || function.filter.is_some()
-            || AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str()))
 }
 
 /// The parts of a condition that are joined by AND.

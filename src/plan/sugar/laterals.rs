@@ -11,12 +11,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value,
-    VisitMut, VisitorMut, visit_expressions,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, Value, VisitMut,
+    VisitorMut, visit_expressions,
 };
 
-use super::joins::has_aggregate;
-use super::{Rewriter, call, derived, joins};
+use super::{IsAggregate, Rewriter, call, derived, has_rows, joins};
 use crate::error::Result;
 
 impl Rewriter<'_> {
@@ -24,13 +23,15 @@ impl Rewriter<'_> {
     pub(super) fn laterals(&self, select: &mut Select) -> Result<Vec<Made>> {
         let mut made: Vec<Made> = Vec::new();
         self.unnested(select, &mut made)?;
+        let known = self.lookups.is_aggregate;
         select.from.retain(|table| match (&table.relation, &table.joins[..]) {
-            (relation, []) => !takes(relation, &mut made),
+            (relation, []) => !takes(relation, &mut made, known),
             _ => true,
         });
         for table in &mut select.from {
             table.joins.retain(|join| {
-                !(is_cross(&join.join_operator).is_some() && takes(&join.relation, &mut made))
+                !(is_cross(&join.join_operator).is_some()
+                    && takes(&join.relation, &mut made, known))
             });
         }
         if made.is_empty() {
@@ -146,8 +147,7 @@ impl Rewriter<'_> {
                 format!("unnest({list})")
             };
             let sql = format!("SELECT *, {items} AS {hidden} FROM {factor}");
-            let alias = TableAlias { explicit: true, name: own.clone(), columns: vec![], at: None };
-            *factor = derived(&sql, Some(alias))?;
+            *factor = derived(&sql, Some(joins::alias(own.clone())))?;
             made.push(Made {
                 table: unnest.table.clone(),
                 name: unnest.column.clone(),
@@ -186,7 +186,7 @@ impl Made {
 }
 
 /// Takes the columns out of a LATERAL query that has no FROM; whether it is one.
-fn takes(table: &TableFactor, made: &mut Vec<Made>) -> bool {
+fn takes(table: &TableFactor, made: &mut Vec<Made>, known: IsAggregate<'_>) -> bool {
     let TableFactor::Derived { lateral: true, subquery, alias: Some(alias), .. } = table else {
         return false;
     };
@@ -204,7 +204,7 @@ fn takes(table: &TableFactor, made: &mut Vec<Made>) -> bool {
             _ => return false,
         };
         // What is put in several places must be the same in each.
-        let is_fixed = !has_aggregate(expr) && !super::is_volatile(expr);
+        let is_fixed = !has_rows(expr, known) && !super::is_volatile(expr);
         let (Some(name), true) = (given.or(own), is_fixed) else { return false };
         found.push(Made {
             table: alias.name.value.clone(),

@@ -21,7 +21,7 @@ impl Rewriter<'_> {
                 let [found] = &found[..] else {
                     let message =
                         format!("LIMIT {limit}: {} rows, where one is wanted", found.len());
-                    return Err(Error::sql(message));
+                    return Err(Error::sql(message).hint("(SELECT max(n) FROM ...) is one"));
                 };
                 *limit = found.clone();
             }
@@ -87,7 +87,11 @@ pub(super) fn limits(query: &mut Query) -> Result<()> {
             {
                 offset
             }
-            Some(_) => return Err(Error::sql("LIMIT and FETCH say the same twice")),
+            Some(_) => {
+                return Err(
+                    Error::sql("LIMIT and FETCH say the same twice").hint("leave one of them out")
+                );
+            }
         };
         if fetch.with_ties || fetch.percent {
             return Err(Error::sql(format!("{fetch} is not supported")).hint("use LIMIT"));

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, Statement, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, Select, SelectItem, Statement, VisitMut, VisitorMut,
 };
 
+use super::own::{change_own, has_own};
 use super::{Rewriter, is_volatile, named};
 use crate::error::{Error, Result};
 
@@ -174,9 +175,8 @@ pub(super) fn part_names(items: &mut [SelectItem]) {
                 }
                 // The planner would call it by its column, which may be one of the others.
                 Expr::Subquery(_) => {
-                    let title = title_of(expr).replace('"', "\"\"");
-                    let own = Ident::with_quote('"', title.clone());
-                    let alias = new_name(&title, &mut seen).unwrap_or(own);
+                    let title = title_of(expr);
+                    let alias = new_name(&title, &mut seen).unwrap_or_else(|| quoted(&title));
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
                     continue;
                 }
@@ -188,6 +188,18 @@ pub(super) fn part_names(items: &mut [SelectItem]) {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name };
         }
     }
+}
+
+/// Gives an item without a name this one.
+pub(super) fn name_item(item: &mut SelectItem, title: &str) {
+    if let SelectItem::UnnamedExpr(expr) = item {
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(title) };
+    }
+}
+
+/// A name in quotes.
+pub(super) fn quoted(title: &str) -> Ident {
+    Ident::with_quote('"', title.replace('"', "\"\""))
 }
 
 /// An item's name as it was written.
@@ -204,7 +216,7 @@ pub(super) fn new_name(title: &str, seen: &mut HashSet<String>) -> Option<Ident>
         return None;
     }
     let name = (1..).map(|n| format!("{title}_{n}")).find(|name| seen.insert(name_key(name)))?;
-    Some(Ident::with_quote('"', name.replace('"', "\"\"")))
+    Some(quoted(&name))
 }
 
 /// What names are told apart by: the planner's have no parentheses but those of calls.
@@ -234,9 +246,8 @@ pub fn name_items(statement: &mut Statement) {
             for item in &mut select.projection {
                 let SelectItem::UnnamedExpr(expr) = item else { continue };
                 if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                    let title = title_of(expr).replace('"', "\"\"");
-                    let alias = Ident::with_quote('"', title);
-                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                    let title = title_of(expr);
+                    name_item(item, &title);
                 }
             }
             part_names(&mut select.projection);
@@ -248,27 +259,14 @@ pub fn name_items(statement: &mut Statement) {
 
 /// The unquoted names in an expression, but for those in its subqueries.
 pub(super) fn names_in(expr: &Expr) -> Vec<String> {
-    struct Names(Vec<String>, usize);
-    impl Visitor for Names {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            self.1 += 1;
-            ControlFlow::Continue(())
+    let mut names = Vec::new();
+    has_own(expr, |expr| {
+        if let Expr::Identifier(name) = expr {
+            names.push(name.value.to_lowercase());
         }
-        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            self.1 -= 1;
-            ControlFlow::Continue(())
-        }
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            if let (Expr::Identifier(name), 0) = (expr, self.1) {
-                self.0.push(name.value.to_lowercase());
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut names = Names(Vec::new(), 0);
-    let _ = expr.visit(&mut names);
-    names.0
+        false
+    });
+    names
 }
 
 /// How many aliases an expression stands for, with those in them: each may double the one before.
@@ -285,27 +283,14 @@ fn size_with(expr: &Expr, sizes: &HashMap<String, usize>) -> Result<usize> {
 
 /// Puts what names stand for in their place, but not in subqueries, which have columns of their own.
 pub(super) fn put(part: &mut impl VisitMut, value_of: &dyn Fn(&str) -> Option<Expr>) {
-    struct Putter<'a>(&'a dyn Fn(&str) -> Option<Expr>, usize);
-    impl VisitorMut for Putter<'_> {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.1 += 1;
-            ControlFlow::Continue(())
+    let _ = change_own(part, |expr| {
+        if let Expr::Identifier(name) = &*expr
+            && let Some(value) = value_of(&name.value)
+        {
+            *expr = value;
         }
-        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.1 -= 1;
-            ControlFlow::Continue(())
-        }
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let (Expr::Identifier(name), 0) = (&*expr, self.1)
-                && let Some(value) = (self.0)(&name.value)
-            {
-                *expr = value;
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = part.visit(&mut Putter(value_of, 0));
+        Ok::<(), ()>(())
+    });
 }
 
 /// Replaces aliases in an expression.

@@ -5,13 +5,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableFactor, visit_expressions_mut,
+    Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, visit_expressions_mut,
 };
 
 use super::joins::HIDDEN;
-use super::names::{name_of, names_in, put};
-use super::{Rewriter, has_own, joins, laterals, using};
+use super::names::{name_item, name_of, names_in, put, quoted};
+use super::own::has_own;
+use super::{Rewriter, factors, is_aggregate, is_grouped, joins, laterals};
 use crate::error::Result;
 
 impl Rewriter<'_> {
@@ -37,7 +37,7 @@ impl Rewriter<'_> {
             if matches!(&key.expr, Expr::Identifier(name) if is_output(&name.value)) {
                 continue;
             }
-            using::put(&mut key.expr, &around.merged);
+            self.put_merged(&mut key.expr, &around.merged);
             laterals::put(&mut key.expr, &around.made);
             if !is_of_groups && self.of_tables(&mut key.expr, select)? {
                 // The planner takes no column of a table beside a result of its name.
@@ -97,31 +97,15 @@ impl Rewriter<'_> {
 
     /// Whether the rows of a SELECT are not those of its tables.
     pub(super) fn is_of_groups(&self, select: &Select) -> bool {
-        let is_grouped = match &select.group_by {
-            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
-            GroupByExpr::All(_) => true,
-        };
-        let is_aggregate = |expr: &Expr| {
-            matches!(expr, Expr::Function(function) if function.over.is_none()
-                && (self.lookups.is_aggregate)(&function.name.to_string().to_lowercase()))
-        };
-        is_grouped
+        is_grouped(select)
             || select.having.is_some()
             || matches!(select.distinct, Some(Distinct::Distinct | Distinct::On(_)))
-            || has_own(&select.projection, is_aggregate)
+            || has_own(&select.projection, |expr| is_aggregate(expr, self.lookups.is_aggregate))
     }
 
     /// The column of a name in the first table of a FROM that has one.
     fn column_of_tables(&self, name: &str, select: &Select) -> Result<Option<Expr>> {
-        let tables: Vec<&TableFactor> = select
-            .from
-            .iter()
-            .flat_map(|table| {
-                std::iter::once(&table.relation)
-                    .chain(table.joins.iter().map(|join| &join.relation))
-            })
-            .collect();
-        for table in tables {
+        for table in factors(&select.from) {
             let Some(own) = joins::name_of(table) else { continue };
             let columns = self.columns_of_table(table)?;
             if let Some(column) = columns.iter().find(|column| column.eq_ignore_ascii_case(name)) {
@@ -144,9 +128,9 @@ fn of_result(key: &mut Expr, select: &mut Select) {
         if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
-            let alias = Ident::with_quote('"', expr.to_string().replace('"', "\"\""));
-            *key = Expr::Identifier(alias.clone());
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            let title = expr.to_string();
+            *key = Expr::Identifier(quoted(&title));
+            name_item(item, &title);
         }
         return;
     }

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use datafusion::sql::sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
 
-use super::names::new_name;
+use super::names::{new_name, quoted};
 use super::{Rewriter, bare_query, joins::HIDDEN, query};
 use crate::error::Result;
 
@@ -32,17 +32,17 @@ impl Rewriter<'_> {
         let names = (self.lookups.columns)(self.in_context(bare_query(left.as_ref().clone())))?;
         let columns: Vec<String> =
             (0..names.len()).map(|number| format!("{HIDDEN}column{number}")).collect();
-        let columns = columns.join(", ");
+        let all = columns.join(", ");
         let numbered = |side: &SetExpr, number: usize| {
             format!(
-                "SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS {HIDDEN}row \
-                 FROM ({side}) AS {HIDDEN}side{number} ({columns})"
+                "SELECT {all}, row_number() OVER (PARTITION BY {all}) AS {HIDDEN}row \
+                 FROM ({side}) AS {HIDDEN}side{number} ({all})"
             )
         };
         let mut seen = HashSet::new();
-        let items = names.iter().zip(columns.split(", ")).map(|(name, column)| {
-            let title = new_name(name, &mut seen).map_or_else(|| name.clone(), |name| name.value);
-            format!("{column} AS \"{}\"", title.replace('"', "\"\""))
+        let items = names.iter().zip(&columns).map(|(name, column)| {
+            let alias = new_name(name, &mut seen).unwrap_or_else(|| quoted(name));
+            format!("{column} AS {alias}")
         });
         let items: Vec<String> = items.collect();
         let (left, right) = (numbered(left, 1), numbered(right, 2));

@@ -12,49 +12,52 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableWithJoins, Value, VisitMut, VisitorMut,
+    BinaryOperator, Distinct, Expr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem,
+    SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
-use super::joins::{self, HIDDEN, has_aggregate, is_aggregate};
-use super::{derived, has_own, parsed};
+use super::joins::{self, HIDDEN};
+use super::names::name_item;
+use super::own::has_own;
+use super::{IsAggregate, Rewriter, derived, factors, has_rows, is_about_rows, is_grouped, parsed};
 use crate::error::{Error, Result};
 use crate::plan::functions::only_value::ONLY_VALUE;
 
-/// Rewrites the items of a SELECT.
-///
-/// # Errors
-/// When one stands within an aggregate over joins, where the planner can do neither form.
-pub(super) fn in_items(select: &mut Select) -> Result<()> {
-    let mut counted = Counted { depth: 0, aggregates: 0, columns: Vec::new() };
-    for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-            let written = expr.to_string();
-            let column_count = counted.columns.len();
-            let _ = expr.visit(&mut counted);
-            // A column is still called as it was written.
-            if counted.columns.len() > column_count
-                && let SelectItem::UnnamedExpr(expr) = item
-            {
-                let alias = Ident::with_quote('"', written.replace('"', "\"\""));
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+impl Rewriter<'_> {
+    /// Rewrites the items of a SELECT.
+    ///
+    /// # Errors
+    /// When one stands within an aggregate over joins, where the planner can do neither form.
+    pub(super) fn in_items(&self, select: &mut Select) -> Result<()> {
+        let known = self.lookups.is_aggregate;
+        let mut counted = Counted { known, depth: 0, aggregates: 0, columns: Vec::new() };
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                let written = expr.to_string();
+                let column_count = counted.columns.len();
+                let _ = expr.visit(&mut counted);
+                // A column is still called as it was written.
+                if counted.columns.len() > column_count {
+                    name_item(item, &written);
+                }
             }
         }
+        if counted.columns.is_empty() {
+            return Ok(());
+        }
+        // They are computed for each row, before the aggregate.
+        let [TableWithJoins { relation, joins }] = &mut select.from[..] else {
+            return Err(in_aggregate());
+        };
+        let name =
+            joins::name_of(relation).filter(|_| joins.is_empty()).ok_or_else(in_aggregate)?;
+        let items = counted.columns.iter().enumerate();
+        let items = items.map(|(number, expr)| format!("{expr} AS {}", column(number)));
+        let items = items.collect::<Vec<_>>().join(", ");
+        *relation =
+            derived(&format!("SELECT *, {items} FROM {relation}"), Some(joins::alias(name)))?;
+        Ok(())
     }
-    if counted.columns.is_empty() {
-        return Ok(());
-    }
-    // They are computed for each row, before the aggregate.
-    let [TableWithJoins { relation, joins }] = &mut select.from[..] else {
-        return Err(in_aggregate());
-    };
-    let name = joins::name_of(relation).filter(|_| joins.is_empty()).ok_or_else(in_aggregate)?;
-    let items = counted.columns.iter().enumerate();
-    let items = items.map(|(number, expr)| format!("{expr} AS {}", column(number)));
-    let items = items.collect::<Vec<_>>().join(", ");
-    let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
-    *relation = derived(&format!("SELECT *, {items} FROM {relation}"), Some(alias))?;
-    Ok(())
 }
 
 fn in_aggregate() -> Error {
@@ -67,7 +70,8 @@ fn column(number: usize) -> String {
     format!("{HIDDEN}found{number}")
 }
 
-struct Counted {
+struct Counted<'a> {
+    known: IsAggregate<'a>,
     /// Queries around: what stands in a condition of theirs is left to the planner.
     depth: usize,
     /// Aggregates around.
@@ -76,18 +80,16 @@ struct Counted {
     columns: Vec<Expr>,
 }
 
-impl Counted {
+impl Counted<'_> {
     /// Counts an aggregate that is entered or left.
     fn pass(&mut self, expr: &Expr, step: isize) {
-        if let (0, Expr::Function(_)) = (self.depth, expr)
-            && is_aggregate(expr)
-        {
+        if self.depth == 0 && is_about_rows(expr, self.known) {
             self.aggregates = self.aggregates.saturating_add_signed(step);
         }
     }
 }
 
-impl VisitorMut for Counted {
+impl VisitorMut for Counted<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
@@ -111,7 +113,7 @@ impl VisitorMut for Counted {
             return ControlFlow::Continue(());
         }
         let new = match &*expr {
-            Expr::Exists { subquery, negated } => counted(subquery).and_then(|count| {
+            Expr::Exists { subquery, negated } => counted(subquery, self.known).and_then(|count| {
                 let operator = if *negated { "=" } else { ">" };
                 parsed(&format!("(({count}) {operator} 0)")).ok()
             }),
@@ -132,7 +134,7 @@ impl VisitorMut for Counted {
 
 /// The only or the first value of a query with columns from outside it, as an aggregate: the planner takes
 /// nothing else in such a query, and no limit.
-pub(super) fn one_value(subquery: &Query) -> Option<Query> {
+pub(super) fn one_value(subquery: &Query, known: IsAggregate<'_>) -> Option<Query> {
     let is_limited = match &subquery.limit_clause {
         None => false,
         Some(LimitClause::LimitOffset {
@@ -148,12 +150,7 @@ pub(super) fn one_value(subquery: &Query) -> Option<Query> {
     };
     let mut query = subquery.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
-    let own: Vec<String> = select
-        .from
-        .iter()
-        .flat_map(|table| {
-            std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
-        })
+    let own: Vec<String> = factors(&select.from)
         .filter_map(|table| Some(joins::name_of(table)?.value.to_lowercase()))
         .collect();
     let is_outer = |expr: &Expr| {
@@ -163,14 +160,14 @@ pub(super) fn one_value(subquery: &Query) -> Option<Query> {
     let is_plain = select.distinct.is_none()
         && select.having.is_none()
         && select.qualify.is_none()
-        && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+        && !is_grouped(select);
     let is_outer = select.selection.as_ref().is_some_and(|condition| has_own(condition, is_outer));
     let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
         &mut select.projection[..]
     else {
         return None;
     };
-    if !is_plain || !is_outer || has_aggregate(value) {
+    if !is_plain || !is_outer || has_rows(value, known) {
         return None;
     }
     let order = match query.order_by.as_ref().map(|order_by| &order_by.kind) {
@@ -189,23 +186,19 @@ pub(super) fn one_value(subquery: &Query) -> Option<Query> {
 }
 
 /// The query that counts the rows of a plain one.
-fn counted(subquery: &Query) -> Option<Query> {
+fn counted(subquery: &Query, known: IsAggregate<'_>) -> Option<Query> {
     let is_bare = subquery.limit_clause.is_none() && subquery.fetch.is_none();
     let mut query = subquery.clone();
     query.order_by = None;
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
-    let is_grouped = match &select.group_by {
-        GroupByExpr::Expressions(exprs, _) => !exprs.is_empty(),
-        GroupByExpr::All(_) => true,
-    };
     let is_distinct = matches!(select.distinct, Some(Distinct::Distinct | Distinct::On(_)));
     let has_aggregate = select.projection.iter().any(|item| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-            has_aggregate(expr)
+            has_rows(expr, known)
         }
         _ => false,
     });
-    if !is_bare || is_grouped || is_distinct || has_aggregate || select.having.is_some() {
+    if !is_bare || is_grouped(select) || is_distinct || has_aggregate || select.having.is_some() {
         return None;
     }
     select.projection = vec![SelectItem::UnnamedExpr(parsed("count(*)").ok()?)];

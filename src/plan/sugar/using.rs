@@ -5,13 +5,17 @@
 //!   SELECT coalesce(t.id, u.id) AS id, ... FROM t FULL JOIN u ON t.id = u.id
 //! ```
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, Select, SelectItem,
-    TableFactor, TableWithJoins, VisitMut, WildcardAdditionalOptions,
+    ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    visit_expressions,
 };
 
-use super::{Rewriter, call, columns, joins, names, parsed};
+use super::{Rewriter, call, columns, factors, joins, parsed};
 use crate::error::{Error, Result};
+use crate::plan::names::constraint_of;
 
 /// A column that stands for those of several tables.
 pub(super) struct Merged {
@@ -36,13 +40,8 @@ impl Rewriter<'_> {
     /// Writes such joins with conditions, and what their columns stand for in the place of these.
     pub(super) fn merged(&self, select: &mut Select) -> Result<Vec<Merged>> {
         let merges = |join: &Join| {
-            let mut operator = join.join_operator.clone();
-            let constraint = constraint_of(&mut operator);
+            let constraint = constraint_of(&mut join.clone()).cloned();
             matches!(constraint, Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
-        };
-        let keeps_right = |join: &Join| {
-            use JoinOperator::{FullOuter, Right, RightOuter};
-            matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
         };
         let mut merging =
             select.from.iter().flat_map(|table| &table.joins).filter(|join| merges(join));
@@ -57,7 +56,7 @@ impl Rewriter<'_> {
         });
         let is_ours = match is_spelled {
             true => merging.next().is_some(),
-            false => merging.any(keeps_right),
+            false => merging.any(fills_left),
         };
         if !is_ours || select.from.iter().any(|table| !has_names(table)) {
             return Ok(Vec::new());
@@ -97,7 +96,7 @@ impl Rewriter<'_> {
             }
         }
         select.projection = items;
-        put(select, &merged);
+        self.put_merged(select, &merged);
         Ok(merged)
     }
 
@@ -107,12 +106,14 @@ impl Rewriter<'_> {
         let mut sides = vec![self.side(&table.relation)?];
         for join in &mut table.joins {
             let right = self.side(&join.relation)?;
-            let is_right =
-                matches!(join.join_operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_));
-            let is_full = matches!(join.join_operator, JoinOperator::FullOuter(_));
-            let hides_right =
-                matches!(join.join_operator, JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_));
-            let Some(constraint) = constraint_of(&mut join.join_operator) else {
+            use JoinOperator::{
+                FullOuter, LeftAnti, LeftSemi, Right, RightAnti, RightOuter, RightSemi,
+            };
+            let hides_left = matches!(join.join_operator, RightSemi(_) | RightAnti(_));
+            let hides_right = matches!(join.join_operator, LeftSemi(_) | LeftAnti(_));
+            let is_right = hides_left || matches!(join.join_operator, Right(_) | RightOuter(_));
+            let is_full = matches!(join.join_operator, FullOuter(_));
+            let Some(constraint) = constraint_of(join) else {
                 sides.push(right);
                 continue;
             };
@@ -138,7 +139,10 @@ impl Rewriter<'_> {
                 let own = find(&merged, name).map(|found| found.expr.clone());
                 let own = own.or_else(|| sides.iter().find_map(|side| side.column(name)));
                 let (Some(own), Some(other)) = (own, right.column(name)) else {
-                    return Err(Error::sql(format!("USING ({name}): not a column of both sides")));
+                    let error = format!("USING ({name}): not a column of both sides");
+                    return Err(
+                        Error::sql(error).hint("ON a.x = b.y joins by columns of two names")
+                    );
                 };
                 conditions.push(format!("{own} = {other}"));
                 let expr = match (is_right, is_full) {
@@ -156,11 +160,21 @@ impl Rewriter<'_> {
             } else if matches!(constraint, JoinConstraint::Natural) {
                 *constraint = JoinConstraint::On(parsed("true")?);
             }
+            if hides_left {
+                sides.clear();
+            }
             if !hides_right {
                 sides.push(right);
             }
         }
         Ok((merged, sides))
+    }
+
+    /// Puts what merged columns stand for in their place, also in subqueries without a column of the name.
+    pub(super) fn put_merged(&self, part: &mut impl VisitMut, merged: &[Merged]) {
+        if !merged.is_empty() {
+            let _ = part.visit(&mut Putter { rewriter: self, merged, around: Vec::new() });
+        }
     }
 
     fn side(&self, table: &TableFactor) -> Result<Side> {
@@ -172,40 +186,68 @@ impl Rewriter<'_> {
     }
 }
 
-/// Puts what merged columns stand for in their place.
-pub(super) fn put(part: &mut impl VisitMut, merged: &[Merged]) {
-    names::put(part, &|name| find(merged, name).map(|found| found.expr.clone()));
-}
-
 /// The merged column of a name.
 fn find<'a>(merged: &'a [Merged], name: &str) -> Option<&'a Merged> {
     merged.iter().find(|merged| merged.name.eq_ignore_ascii_case(name))
 }
 
-/// Whether all tables have names, or one of them must.
-fn has_names(table: &TableWithJoins) -> bool {
-    let joined = table.joins.iter().map(|join| &join.relation);
-    let has_names =
-        std::iter::once(&table.relation).chain(joined).all(|table| joins::name_of(table).is_some());
-    has_names
-        || table.joins.iter().any(|join| {
-            use JoinOperator::{FullOuter, Right, RightOuter};
-            matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
-        })
+/// Whether a join keeps rows of its right side that have no partner.
+fn fills_left(join: &Join) -> bool {
+    use JoinOperator::{FullOuter, Right, RightOuter};
+    matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
 }
 
-fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)
-        | JoinOperator::LeftSemi(constraint)
-        | JoinOperator::LeftAnti(constraint) => Some(constraint),
-        _ => None,
+/// Whether all tables have names, or one of them must.
+fn has_names(table: &TableWithJoins) -> bool {
+    let mut factors = factors(std::slice::from_ref(table));
+    factors.all(|table| joins::name_of(table).is_some()) || table.joins.iter().any(fills_left)
+}
+
+/// Puts what merged columns stand for in their place.
+struct Putter<'a> {
+    rewriter: &'a Rewriter<'a>,
+    merged: &'a [Merged],
+    /// The columns that queries around have of their own; `None` if that is not known.
+    around: Vec<Option<Vec<String>>>,
+}
+
+impl VisitorMut for Putter<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let has_name = visit_expressions(query, |expr| match expr {
+            Expr::Identifier(name) if find(self.merged, &name.value).is_some() => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        self.around.push(match (has_name.is_break(), query.body.as_ref()) {
+            (true, SetExpr::Select(select)) if query.with.is_none() => {
+                self.rewriter.columns_of(select).ok()
+            }
+            _ => None,
+        });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.around.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = &*expr
+            && let Some(found) = find(self.merged, &name.value)
+        {
+            let is_own = |columns: &Option<Vec<String>>| {
+                let is_it = |column: &String| column.eq_ignore_ascii_case(&name.value);
+                columns.as_ref().is_none_or(|columns| columns.iter().any(is_it))
+            };
+            if !self.around.iter().any(is_own) {
+                *expr = found.expr.clone();
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 

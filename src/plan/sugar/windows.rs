@@ -1,13 +1,11 @@
 //! Windows that are made of named ones, of which the planner takes the name and forgets the rest:
 //! `OVER (w ORDER BY x)`, and `WINDOW w2 AS (w1 ORDER BY x)`.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, VisitMut, VisitorMut,
-    WindowSpec, WindowType,
+    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Select, WindowSpec, WindowType,
 };
 
+use super::own::change_own;
 use crate::error::{Error, Result};
 
 /// Spells out what windows inherit.
@@ -30,16 +28,15 @@ pub(super) fn spelled(select: &mut Select) -> Result<()> {
         };
         known.push((name.clone(), spec));
     }
-    let mut speller = Speller { known: &known, depth: 0 };
-    for part in [
-        VisitMut::visit(&mut select.projection, &mut speller),
-        VisitMut::visit(&mut select.qualify, &mut speller),
-    ] {
-        if let ControlFlow::Break(error) = part {
-            return Err(error);
-        }
-    }
-    Ok(())
+    let mut spell = |expr: &mut Expr| match expr {
+        Expr::Function(function) => match &mut function.over {
+            Some(WindowType::WindowSpec(spec)) => inherit(spec, &known),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    };
+    change_own(&mut select.projection, &mut spell)?;
+    change_own(&mut select.qualify, &mut spell)
 }
 
 fn find<'a>(name: &Ident, known: &'a [(Ident, WindowSpec)]) -> Result<&'a WindowSpec> {
@@ -66,34 +63,4 @@ fn inherit(spec: &mut WindowSpec, known: &[(Ident, WindowSpec)]) -> Result<()> {
         spec.order_by.clone_from(&base.order_by);
     }
     Ok(())
-}
-
-struct Speller<'a> {
-    known: &'a [(Ident, WindowSpec)],
-    /// Subqueries around, which have windows of their own.
-    depth: usize,
-}
-
-impl VisitorMut for Speller<'_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let (Expr::Function(function), 0) = (expr, self.depth)
-            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
-            && let Err(error) = inherit(spec, self.known)
-        {
-            return ControlFlow::Break(error);
-        }
-        ControlFlow::Continue(())
-    }
 }
