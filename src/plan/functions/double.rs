@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
+use super::{mean, sum};
 use crate::error::Error;
 
 /// `avg`, also called `mean`, under the name of the one it replaces.
@@ -75,8 +76,7 @@ impl AggregateUDFImpl for Mean {
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         match arg_types {
-            [DataType::Duration(_)] => Ok(arg_types.to_vec()),
-            // Of a decimal the mean would be cut four digits behind its last one.
+            [DataType::Duration(_) | DataType::Decimal128(..)] => Ok(arg_types.to_vec()),
             [data_type] if data_type.is_numeric() || data_type.is_null() => {
                 Ok(vec![DataType::Float64])
             }
@@ -90,18 +90,32 @@ impl AggregateUDFImpl for Mean {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
+        match arg_types {
+            // A decimal would be cut four digits behind the last one of its values.
+            [data_type] if mean::is_exact(data_type) => Ok(DataType::Float64),
+            _ => self.inner.return_type(arg_types),
+        }
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        if is_ours(&args) { Ok(one(Ask::Mean)) } else { self.inner.accumulator(args) }
+        let given = args.expr_fields[0].data_type();
+        match (mean::is_exact(given), args.is_distinct) {
+            (true, true) => Ok(mean::distinct(given)),
+            (true, false) => Ok(mean::one(given)),
+            _ if is_ours(&args) => Ok(one(Ask::Mean)),
+            _ => self.inner.accumulator(args),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        if is_ours(&args) { Ok(sliding(Ask::Mean)) } else { self.inner.accumulator(args) }
+        if is_ours(&args) { Ok(sliding(Ask::Mean)) } else { self.accumulator(args) }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let given = args.input_fields[0].data_type();
+        if mean::is_exact(given) {
+            return Ok(sum::state_fields(args.name, given, args.is_distinct));
+        }
         let is_double = |field: &FieldRef| *field.data_type() == DataType::Float64;
         if !args.is_distinct && args.input_fields.first().is_some_and(is_double) {
             return Ok(state_fields(args.name));
@@ -117,6 +131,10 @@ impl AggregateUDFImpl for Mean {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
+        let given = args.expr_fields[0].data_type();
+        if mean::is_exact(given) {
+            return Ok(mean::many(given));
+        }
         if is_ours(&args) {
             Ok(many(Ask::Mean))
         } else {
@@ -185,7 +203,7 @@ impl Total {
 
 /// Calls `take` with each valid value that the filter lets through and its row.
 #[inline]
-fn for_each(
+pub(super) fn for_each(
     values: &Float64Array,
     filter: Option<&BooleanArray>,
     mut take: impl FnMut(usize, f64),

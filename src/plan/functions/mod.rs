@@ -7,6 +7,7 @@ pub mod decimals;
 pub mod distribution;
 pub mod double;
 pub mod extremes;
+mod mean;
 pub mod nested;
 pub mod only_value;
 pub mod patterns;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::percentile_cont::PercentileCont;
 use datafusion::logical_expr::function::{
@@ -17,6 +17,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
 };
 use datafusion::physical_expr::expressions::Literal;
+
+use super::double::for_each;
 
 /// `percentile_cont`, under the name of the one it replaces.
 pub fn percentile_cont() -> AggregateUDF {
@@ -109,10 +111,6 @@ fn lists(groups: &[Vec<f64>]) -> ListArray {
     ListArray::new(field, offsets, Arc::new(Float64Array::from(groups.concat())), None)
 }
 
-fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
-    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-}
-
 /// The values of one group; those of a window that moves leave in the order in which they came.
 #[derive(Debug)]
 struct One {
@@ -122,7 +120,7 @@ struct One {
 
 impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.values.extend(values[0].as_primitive::<Float64Type>().iter().flatten());
+        for_each(values[0].as_primitive(), None, |_, value| self.values.push_back(value));
         Ok(())
     }
 
@@ -182,12 +180,9 @@ impl GroupsAccumulator for Many {
         group_count: usize,
     ) -> Result<()> {
         self.grow(group_count);
-        let values = values[0].as_primitive::<Float64Type>();
-        for (row, (value, group)) in values.iter().zip(group_indices).enumerate() {
-            if let (Some(value), true) = (value, passes(filter, row)) {
-                self.groups[*group].push(value);
-            }
-        }
+        for_each(values[0].as_primitive(), filter, |row, value| {
+            self.groups[group_indices[row]].push(value);
+        });
         Ok(())
     }
 
@@ -207,12 +202,9 @@ impl GroupsAccumulator for Many {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let rows = values[0].as_primitive::<Float64Type>().iter().enumerate();
-        let rows = rows.map(|(row, value)| match passes(filter, row) {
-            true => value.into_iter().collect(),
-            false => Vec::new(),
-        });
-        Ok(vec![Arc::new(lists(&rows.collect::<Vec<_>>()))])
+        let mut rows = vec![Vec::new(); values[0].len()];
+        for_each(values[0].as_primitive(), filter, |row, value| rows[row].push(value));
+        Ok(vec![Arc::new(lists(&rows))])
     }
 
     fn merge_batch(
@@ -224,8 +216,7 @@ impl GroupsAccumulator for Many {
         self.grow(group_count);
         for (values, group) in states[0].as_list::<i32>().iter().zip(group_indices) {
             let Some(values) = values else { continue };
-            let values = values.as_primitive::<Float64Type>();
-            self.groups[*group].extend(values.iter().flatten());
+            for_each(values.as_primitive(), None, |_, value| self.groups[*group].push(value));
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ fn is_exact(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..))
 }
 
-fn state_type(result: &DataType) -> DataType {
+pub(super) fn state_type(result: &DataType) -> DataType {
     let scale = match result {
         DataType::Decimal128(_, scale) => *scale,
         _ => 0,
@@ -79,9 +79,9 @@ impl AggregateUDFImpl for ExactSum {
         }
         let result = result.clone();
         if args.is_distinct {
-            return Ok(Box::new(DistinctTotal { result, values: HashSet::new() }));
+            return Ok(Box::new(DistinctTotal::new(result)));
         }
-        Ok(Box::new(Total { result, sum: 0, count: 0 }))
+        Ok(Box::new(Total::new(result)))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -102,20 +102,7 @@ impl AggregateUDFImpl for ExactSum {
         if !is_exact(result) {
             return self.inner.state_fields(args);
         }
-        let state = state_type(result);
-        if args.is_distinct {
-            let name = format_state_name(args.name, "sum distinct");
-            return Ok(vec![Arc::new(Field::new_list(
-                name,
-                Field::new_list_field(state, true),
-                false,
-            ))]);
-        }
-        let name = |part| format_state_name(args.name, part);
-        Ok(vec![
-            Arc::new(Field::new(name("sum"), state, true)),
-            Arc::new(Field::new(name("count"), DataType::UInt64, false)),
-        ])
+        Ok(state_fields(args.name, result, args.is_distinct))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -162,6 +149,20 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
+/// The parts of a state: the distinct values, or the total and how many values there were.
+pub(super) fn state_fields(name: &str, result: &DataType, is_distinct: bool) -> Vec<FieldRef> {
+    let state = state_type(result);
+    let part = |part| format_state_name(name, part);
+    if is_distinct {
+        let item = Field::new_list_field(state, true);
+        return vec![Arc::new(Field::new_list(part("sum distinct"), item, false))];
+    }
+    vec![
+        Arc::new(Field::new(part("sum"), state, true)),
+        Arc::new(Field::new(part("count"), DataType::UInt64, false)),
+    ]
+}
+
 fn overflow<T>(result: &DataType) -> Result<T> {
     let name = crate::sql_type::sql_type_name(result);
     Err(crate::error::Error::data(format!("sum is out of range for {name}"))
@@ -170,7 +171,7 @@ fn overflow<T>(result: &DataType) -> Result<T> {
 }
 
 /// Calls `take` with each valid value that the filter lets through and its row.
-fn for_each_value(
+pub(super) fn for_each_value(
     values: &ArrayRef,
     filter: Option<&BooleanArray>,
     mut take: impl FnMut(usize, i128) -> Result<()>,
@@ -237,13 +238,17 @@ fn to_result(
 
 /// One total.
 #[derive(Debug)]
-struct Total {
+pub(super) struct Total {
     result: DataType,
-    sum: i128,
-    count: u64,
+    pub(super) sum: i128,
+    pub(super) count: u64,
 }
 
 impl Total {
+    pub(super) fn new(result: DataType) -> Self {
+        Total { result, sum: 0, count: 0 }
+    }
+
     fn add(&mut self, value: i128) -> Result<()> {
         match self.sum.checked_add(value) {
             Some(sum) => {
@@ -306,9 +311,21 @@ impl Accumulator for Total {
 
 /// The total of distinct values.
 #[derive(Debug)]
-struct DistinctTotal {
+pub(super) struct DistinctTotal {
     result: DataType,
     values: HashSet<i128>,
+}
+
+impl DistinctTotal {
+    pub(super) fn new(result: DataType) -> Self {
+        DistinctTotal { result, values: HashSet::new() }
+    }
+
+    pub(super) fn total(&self) -> Result<Total> {
+        let mut total = Total::new(self.result.clone());
+        self.values.iter().try_for_each(|value| total.add(*value))?;
+        Ok(total)
+    }
 }
 
 impl Accumulator for DistinctTotal {
@@ -340,11 +357,7 @@ impl Accumulator for DistinctTotal {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let mut total = Total { result: self.result.clone(), sum: 0, count: 0 };
-        for &value in &self.values {
-            total.add(value)?;
-        }
-        total.evaluate()
+        self.total()?.evaluate()
     }
 
     fn size(&self) -> usize {
@@ -355,7 +368,7 @@ impl Accumulator for DistinctTotal {
 /// One total for each group, of 128 bits in two halves: the upper ones are only there once a sum
 /// has outgrown the lower one, so that most sums take eight bytes and one addition.
 #[derive(Debug)]
-struct GroupTotals {
+pub(super) struct GroupTotals {
     result: DataType,
     lows: Vec<i64>,
     /// What to add to the lower halves, in 2^64; empty while all of it is zero.
@@ -365,12 +378,12 @@ struct GroupTotals {
 }
 
 impl GroupTotals {
-    fn new(result: DataType) -> Self {
+    pub(super) fn new(result: DataType) -> Self {
         GroupTotals { result, lows: Vec::new(), highs: Vec::new(), has_value: Vec::new() }
     }
 
     /// Makes room for groups; each new one has a value, unless some rows may bring none.
-    fn resize(&mut self, group_count: usize, all_have_values: bool) {
+    pub(super) fn resize(&mut self, group_count: usize, all_have_values: bool) {
         if !all_have_values && self.has_value.is_empty() {
             self.has_value.resize(self.lows.len(), true);
         }
@@ -384,7 +397,7 @@ impl GroupTotals {
     }
 
     #[inline]
-    fn add(&mut self, group: usize, value: i128) -> Result<()> {
+    pub(super) fn add(&mut self, group: usize, value: i128) -> Result<()> {
         let low = value as i64;
         let (sum, carries) = self.lows[group].overflowing_add(low);
         self.lows[group] = sum;
@@ -424,7 +437,7 @@ impl GroupTotals {
     }
 
     /// The totals and which of them are of any value; empty if all are.
-    fn take(&mut self, emit_to: EmitTo) -> Result<(Vec<i128>, Vec<bool>)> {
+    pub(super) fn take(&mut self, emit_to: EmitTo) -> Result<(Vec<i128>, Vec<bool>)> {
         let mut sums: Vec<i128> =
             emit_to.take_needed(&mut self.lows).into_iter().map(i128::from).collect();
         if !self.highs.is_empty() {
