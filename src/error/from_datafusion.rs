@@ -89,7 +89,10 @@ fn said_plainly(text: &str) -> Option<Error> {
     }
     if let Some((_, node)) = text.split_once("Unsupported ast node in sqltorel: ") {
         let name: String = node.chars().take_while(char::is_ascii_alphanumeric).collect();
-        return Some(Error::sql(format!("{} is not supported yet", name.to_uppercase())));
+        let error = format!("{} is not supported yet", name.to_uppercase());
+        return Some(
+            Error::sql(error).hint("leave it out, or say it by a function: .functions lists them"),
+        );
     }
     if let Some((said, _)) = text.split_once("span: Span(") {
         // What follows is how the parser holds it.

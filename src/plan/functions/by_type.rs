@@ -130,9 +130,9 @@ fn times(interval: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDay
     let is_in = |value: f64, max: f64| value.abs() <= max;
     let max = f64::from(i32::MAX);
     if !(is_in(months, max) && is_in(days, max) && is_in(nanos, i64::MAX as f64)) {
-        return Err(
-            Error::data(format!("an interval times {factor} is beyond all intervals")).into()
-        );
+        return Err(Error::data(format!("an interval times {factor} is beyond all intervals"))
+            .hint("an interval has up to 2147483647 months, and as many days")
+            .into());
     }
     Ok(IntervalMonthDayNano::new(months as i32, days as i32, nanos as i64))
 }

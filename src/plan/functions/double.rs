@@ -85,7 +85,10 @@ impl AggregateUDFImpl for Mean {
                 let error = Error::sql(format!("avg takes numbers, not {name}"));
                 Err(error.hint("x::DOUBLE reads a text").into())
             }
-            _ => Err(Error::sql(format!("avg takes 1 argument, not {}", arg_types.len())).into()),
+            _ => {
+                let error = Error::sql(format!("avg takes 1 argument, not {}", arg_types.len()));
+                Err(error.hint("avg(a), avg(b) or avg((a + b) / 2)").into())
+            }
         }
     }
 

@@ -67,7 +67,9 @@ impl ScalarUDFImpl for Pieces {
             let pattern = patterns.value(row);
             if !compiled.contains_key(pattern) {
                 let regex = Regex::new(pattern).map_err(|error| {
-                    Error::sql(format!("{}: {pattern:?} is no pattern: {error}", self.name()))
+                    Error::sql(format!("{}: {pattern:?} is no pattern: {error}", self.name())).hint(
+                        "a backslash makes a sign of the pattern a letter: '\\(' is a bracket",
+                    )
                 })?;
                 compiled.insert(pattern, regex);
             }
@@ -76,6 +78,7 @@ impl ScalarUDFImpl for Pieces {
             let group = group.ok_or_else(|| {
                 let count = regex.captures_len() - 1;
                 Error::sql(format!("{}: {pattern:?} has {count} groups", self.name()))
+                    .hint("0 is the whole match, 1 what the first brackets hold")
             })?;
             let text = texts.value(row);
             if self.are_between {
