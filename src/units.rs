@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+/// Columns that only rewritten statements need begin so; neither `*` nor a hint shows them.
+pub const HIDDEN: &str = "__swath_hidden_";
+
 /// Reads a size: `512MB`, `2GiB`, `1.5 gb`, `4096`. MB is 10^6 bytes, MiB is 2^20.
 ///
 /// # Errors

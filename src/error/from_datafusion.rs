@@ -4,6 +4,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use super::{Error, ErrorKind, Place, nearest};
+use crate::units::HIDDEN;
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
@@ -184,7 +185,7 @@ fn memory_limit(text: &str) -> Error {
 /// A column that is not there, with the nearest one that is.
 fn no_column<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> Error {
     const NAMES_SHOWN_MAX: usize = 12;
-    let valid: Vec<&str> = valid.collect();
+    let valid: Vec<&str> = valid.filter(|name| !name.starts_with(HIDDEN)).collect();
     let error = Error::sql(format!("no column named `{name}`"));
     match nearest(name, valid.iter().copied()) {
         Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),

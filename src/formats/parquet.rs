@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalUnit, Schema, SchemaRef};
 use datafusion::common::Statistics;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
@@ -31,7 +31,7 @@ use super::file::{OpenFile, SourceFile};
 use super::source::{FilePlan, READ_BYTES};
 use super::{FileColumn, FileLayout, Format, Found};
 use crate::error::{Error, Place, Result};
-use crate::notes::{Counts, Notes};
+use crate::notes::{Counts, NoteKind, Notes};
 use crate::objects::Object;
 
 const TAIL_LEN_BYTES: u64 = 8;
@@ -126,9 +126,24 @@ pub fn inspect(file: &Arc<SourceFile>, compression: Compression) -> Result<FileL
         compression,
         columns,
         csv: None,
+        notes: without_months(&schema, &file.name),
         parquet: Some(ParquetLayout { metadata, bounded, schema: Arc::new(schema) }),
-        notes: Vec::new(),
     })
+}
+
+/// Says which columns lose something: the decoder has days and milliseconds of an interval, or its months.
+fn without_months(schema: &Schema, file_name: &str) -> Vec<(NoteKind, String)> {
+    let lossy = schema.fields().iter().filter_map(|field| match field.data_type() {
+        DataType::Interval(IntervalUnit::DayTime) => Some((field, "months")),
+        DataType::Interval(IntervalUnit::YearMonth) => Some((field, "days and hours")),
+        _ => None,
+    });
+    let note = |(field, lost): (&FieldRef, &str)| {
+        let name = field.name();
+        let message = format!("{file_name}: intervals of column {name} are read without {lost}");
+        (NoteKind::Rounded, message)
+    };
+    lossy.map(note).collect()
 }
 
 fn read_footer(file: &Arc<SourceFile>) -> Result<ParquetMetaData> {

@@ -81,8 +81,6 @@ const BUILT_IN: &str = "
     CREATE MACRO age(x) AS age(CAST(current_date() AS TIMESTAMP), x);
     CREATE MACRO date_add(x, width) AS x + width;
     CREATE MACRO date_sub(x, width) AS x - width;
-    CREATE MACRO make_timestamp(year, month, day, hour, minute, second) AS
-        CAST(make_date(year, month, day) AS TIMESTAMP) + INTERVAL '1 hour' * hour + INTERVAL '1 minute' * minute + INTERVAL '1 second' * second;
     CREATE MACRO make_timestamp(micros) AS epoch_us(CAST(micros AS BIGINT));
     CREATE MACRO struct_extract(x, field) AS get_field(x, field);
     CREATE MACRO json_array_length(x) AS json_length(x);

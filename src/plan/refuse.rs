@@ -11,9 +11,9 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ColumnOption, Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement, TableAlias, TableFactor, Visit,
-    Visitor, WildcardAdditionalOptions,
+    BinaryOperator, ColumnOption, DataType as SqlType, Expr, GroupByExpr, OrderByKind, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement, TableAlias,
+    TableFactor, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use super::rules::schema_within;
@@ -123,6 +123,13 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
             if compares(both.op) && are_intervals(&both.left, &both.right) =>
         {
             return Err(unordered());
+        }
+        LogicalExpr::Cast(cast)
+            if cast.field.data_type().is_list()
+                && type_of(&cast.expr).is_some_and(|given| given.is_string()) =>
+        {
+            let instead = "string_to_array('1,2', ',')::INT[] makes one of what a comma parts";
+            return Err(refused("a cast of a text to a list", instead));
         }
         LogicalExpr::AggregateFunction(call)
             if ["min", "max"].contains(&call.func.name())
@@ -303,9 +310,24 @@ impl Visitor for Refusals {
                     "compare with (SELECT min(...)) and (SELECT max(...))",
                 )
             }
+            // They would be months in one place, and nanoseconds in another.
+            Expr::Interval(interval) if interval.leading_field.is_none() => {
+                refuse_if(has_no_unit(&interval.value), NO_UNIT, "write INTERVAL '1 second'")
+            }
+            Expr::Cast { expr, data_type: SqlType::Interval { .. }, .. } => {
+                refuse_if(has_no_unit(expr), NO_UNIT, "write INTERVAL '1 second'")
+            }
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+const NO_UNIT: &str = "an interval without a unit";
+
+fn has_no_unit(value: &Expr) -> bool {
+    let Expr::Value(value) = value else { return false };
+    let text = value.value.clone().into_string();
+    text.is_some_and(|text| text.trim().parse::<f64>().is_ok())
 }
 
 /// DataFusion takes these for joins that do not count rows.

@@ -34,6 +34,7 @@ mod groupings;
 mod inner_orders;
 mod joins;
 pub(super) mod json;
+mod lateral_limits;
 mod laterals;
 mod limits;
 mod names;
@@ -157,6 +158,12 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            names::as_written(&mut table.query);
+        }
+        if self.around.is_empty() {
+            names::beside_wildcards(query);
+        }
         let with = query.with.clone();
         let is_searched = std::mem::take(&mut self.is_searched);
         let (merged, made) = (Vec::new(), Vec::new());
@@ -217,6 +224,13 @@ impl VisitorMut for Rewriter<'_> {
             }
             Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::Derived { subquery, .. } = table {
+            names::as_written(subquery);
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
@@ -355,6 +369,7 @@ impl Rewriter<'_> {
         }
         windows::spelled(select)?;
         self.joins(select)?;
+        self.lateral_limits(select)?;
         let merged = self.merged(select)?;
         let made = self.laterals(select)?;
         self.in_items(select)?;

@@ -1,17 +1,19 @@
 //! Functions of our own: where DataFusion's would be silently wrong, and where it has none.
 
 pub mod arithmetic;
+pub mod bounds;
 pub mod by_type;
 pub mod counted;
-pub mod decimals;
 pub mod distribution;
 pub mod double;
 pub mod extremes;
+mod kinds;
 mod mean;
 pub mod nested;
 pub mod only_value;
 pub mod patterns;
 pub mod percentile;
+mod sliding;
 pub mod sum;
 pub mod texts;
 pub mod times;
@@ -32,7 +34,9 @@ pub fn register(context: &mut SessionContext) {
     context.register_udaf(counted::histogram());
     context.register_udaf(distribution::distribution());
     context.register_udaf(percentile::percentile_cont());
+    sliding::register(context);
     by_type::functions().for_each(|function| context.register_udf(function));
+    kinds::functions().for_each(|function| context.register_udf(function));
     context.register_udf(texts::type_of());
     context.register_udf(texts::format());
     context.register_udf(texts::slice());
@@ -43,15 +47,17 @@ pub fn register(context: &mut SessionContext) {
     context.register_udf(patterns::split());
     context.register_udf(times::age());
     context.register_udf(times::at_time_zone());
+    context.register_udf(times::make_timestamp());
     context.register_udf(times::try_strptime());
 }
 
 /// A function that rules put into plans, by its name; no statement calls it.
 pub fn of_rules(name: &str) -> Option<ScalarUDF> {
     match name {
-        decimals::NAME => Some(decimals::bounded()),
         nested::SHOWN => Some(nested::shown()),
+        times::DATE_TEXT => Some(times::date_text()),
+        times::WITHIN_REACH => Some(times::within_reach()),
         one_nan::NAME => Some(one_nan::function().as_ref().clone()),
-        name => arithmetic::by_name(name),
+        name => bounds::by_name(name).or_else(|| arithmetic::by_name(name)),
     }
 }

@@ -5,7 +5,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
@@ -22,18 +22,22 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = super::schema_within(&plan)?;
-            plan.map_expressions(|expr| {
-                expr.transform_up(|expr| {
-                    Ok(match replace(&expr, &schema) {
-                        Some(checked) => Transformed::yes(checked),
-                        None => Transformed::no(expr),
-                    })
-                })
+        super::rewritten(plan, may_overflow, |expr, schema| {
+            Ok(match replace(&expr, schema) {
+                Some(checked) => Transformed::yes(checked),
+                None => Transformed::no(expr),
             })
         })
-        .data()
+    }
+}
+
+fn may_overflow(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(both) => {
+            matches!(both.op, Operator::Plus | Operator::Minus | Operator::Multiply)
+        }
+        Expr::Negative(_) => true,
+        _ => false,
     }
 }
 

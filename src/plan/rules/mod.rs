@@ -5,10 +5,10 @@
 //! | rule | kind | why |
 //! |---|---|---|
 //! | `checked_arithmetic` | analyser | whole numbers overflow into an error, not into a wrong number |
-//! | `decimal_bounds` | analyser | sums of decimals overflow into an error |
 //! | `doubles_stay` | analyser | a DOUBLE that meets a DECIMAL is not squeezed into one |
 //! | `early_filters` * | physical | Parquet is decoded only where a filter holds, while that pays |
 //! | `elapsed_parts` | analyser | hours between timestamps are those within a day |
+//! | `far_times` | analyser | times that nanoseconds do not reach can be compared |
 //! | `first_of_groups` * | physical | of numbered groups only the first rows are sorted |
 //! | `grouped` * | at the end | groups are made by operators of our own (`exec::groups`) |
 //! | `join_order` * | logical | inner and semi joins are ordered by what files say of their sizes |
@@ -16,6 +16,7 @@
 //! | `lists_apart` | logical | lists of one expression are not merged where that changes what they mean |
 //! | `literals_right` | analyser | `3 = x` is `x = 3`, in conditions of joins too |
 //! | `min_max` | a setting | rows are left out by bounds of aggregates only if no other aggregate needs them |
+//! | `number_bounds` | analyser | sums of decimals, and casts to REAL, overflow into an error |
 //! | `one_nan` | analyser, physical | NaN is one value, whatever its bits |
 //! | `one_zero` | analyser | -0.0 and 0.0 are one value everywhere |
 //! | `ordered_conditions` | physical | cheap conditions are decided first, risky ones last |
@@ -43,16 +44,17 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::exec::groups;
 
 pub mod checked_arithmetic;
-pub mod decimal_bounds;
 pub mod doubles_stay;
 pub mod early_filters;
 pub mod elapsed_parts;
+pub mod far_times;
 pub mod first_of_groups;
 pub mod join_order;
 pub mod late_columns;
 pub mod lists_apart;
 pub mod literals_right;
 pub mod min_max;
+pub mod number_bounds;
 pub mod one_nan;
 pub mod one_zero;
 pub mod ordered_conditions;
@@ -71,11 +73,12 @@ pub fn analyzers() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(position, Arc::new(doubles_stay::DoublesStay));
     rules.push(Arc::new(timestamp_texts::TimestampTexts));
     rules.push(Arc::new(elapsed_parts::ElapsedParts));
+    rules.push(Arc::new(far_times::FarTimes));
     rules.push(Arc::new(zones::Zones));
     rules.push(Arc::new(literals_right::LiteralsRight));
     rules.push(Arc::new(one_zero::OneZero));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
-    rules.push(Arc::new(decimal_bounds::DecimalBounds));
+    rules.push(Arc::new(number_bounds::NumberBounds));
     rules.push(Arc::new(one_nan::OneNan));
     rules
 }

@@ -1,4 +1,4 @@
-//! Timestamps and lists as texts, and texts as timestamps, as SQL writes them.
+//! Timestamps and lists as texts, and texts as dates and timestamps, as SQL writes them.
 //!
 //! Arrow writes `2024-01-01T10:00:00` and reads no `2024-01-01 10:00`. Runs behind type coercion, so that
 //! comparisons and `||` have their casts.
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
 use datafusion::optimizer::AnalyzerRule;
 use regex::Regex;
 
-use crate::plan::functions::nested;
+use crate::plan::functions::{nested, times};
 
 /// A timestamp to the minute, and a zone.
 static TO_THE_MINUTE: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -48,6 +48,18 @@ fn spelled(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 return Transformed::no(expr);
             };
             **inner = lit(text);
+            Transformed::yes(expr)
+        }
+        DataType::Date32 => {
+            if let Some(text) = text_of(inner) {
+                let date = times::without_time(text).to_string();
+                **inner = lit(date);
+            } else if inner.get_type(schema).is_ok_and(|given| given.is_string()) {
+                let text = cast(std::mem::take(inner.as_mut()), DataType::Utf8View);
+                **inner = times::date_text().call(vec![text]);
+            } else {
+                return Transformed::no(expr);
+            }
             Transformed::yes(expr)
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View

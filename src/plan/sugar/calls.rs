@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Subscript, Value, ValueWithSpan, WindowFrameBound, WindowType,
 };
 use regex::Regex;
@@ -36,6 +36,22 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
                 _ => None,
             }
         }
+        Expr::Cast { kind, expr, data_type, .. } => {
+            let is_try = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+            let attempt = if is_try { "try_" } else { "" };
+            match data_type {
+                DataType::JSON | DataType::JSONB => call(&format!("swath_{attempt}json"), &[expr]),
+                DataType::Uuid => call(&format!("swath_{attempt}uuid"), &[expr]),
+                _ => None,
+            }
+        }
+        Expr::TypedString(typed) => match typed.data_type {
+            DataType::JSON | DataType::JSONB => {
+                parsed(&format!("swath_json({})", typed.value)).ok()
+            }
+            DataType::Uuid => parsed(&format!("swath_uuid({})", typed.value)).ok(),
+            _ => None,
+        },
         Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
             in_subquery(left, right, false)
         }

@@ -28,10 +28,10 @@ use crate::error::{Error, Result};
 const COUNTS: [&str; 3] = ["approx_distinct", "count", "regr_count"];
 
 /// A table of a FROM.
-struct Table {
+pub(super) struct Table {
     /// Which of the tables that a comma parts it belongs to.
-    chain: usize,
-    name: Ident,
+    pub(super) chain: usize,
+    pub(super) name: Ident,
     factor: TableFactor,
     columns: Vec<String>,
 }
@@ -47,7 +47,7 @@ impl Table {
 }
 
 /// A column from outside a subquery: the place of its table among those outside, and its name.
-type Outer = (usize, Ident);
+pub(super) type Outer = (usize, Ident);
 
 /// What gives the value of a subquery.
 struct Joined {
@@ -92,7 +92,7 @@ impl Rewriter<'_> {
     }
 
     /// The tables of a FROM, if each has a name.
-    fn tables(&self, from: &[TableWithJoins]) -> Result<Option<Vec<Table>>> {
+    pub(super) fn tables(&self, from: &[TableWithJoins]) -> Result<Option<Vec<Table>>> {
         let mut tables = Vec::new();
         for (chain, table) in from.iter().enumerate() {
             for factor in factors(std::slice::from_ref(table)) {
@@ -102,6 +102,31 @@ impl Rewriter<'_> {
             }
         }
         Ok(Some(tables))
+    }
+
+    /// What gives the columns from outside, if it is one and may be read again: which of the tables that a
+    /// comma parts, and what to read.
+    pub(super) fn source_of(
+        &self,
+        keys: &[Outer],
+        outside: &[Table],
+        from: &[TableWithJoins],
+    ) -> Option<(usize, String)> {
+        let first = keys[0].0;
+        let chain = outside[first].chain;
+        if keys.iter().any(|(table, _)| outside[*table].chain != chain)
+            || !self.is_repeatable(&from[chain])
+        {
+            return None;
+        }
+        // A join that fills up with NULLs has more values than its tables.
+        let is_plain = from[chain].joins.iter().all(|join| joins::is_inner(&join.join_operator));
+        let is_one = is_plain && keys.iter().all(|(table, _)| *table == first);
+        let source = match is_one {
+            true => outside[first].factor.to_string(),
+            false => from[chain].to_string(),
+        };
+        Some((chain, source))
     }
 
     /// Whether a table gives the same rows each time that it is read.
@@ -164,15 +189,7 @@ impl Rewriter<'_> {
         if inner.from.iter().flat_map(|table| &table.joins).any(|join| scope.has_outer(join)) {
             return Ok(None);
         }
-        let chain = outside[keys[0].0].chain;
-        let own = outside[keys[0].0].factor.to_string();
-        let is_one = keys.iter().all(|(table, _)| *table == keys[0].0);
-        if keys.iter().any(|(table, _)| outside[*table].chain != chain)
-            || !self.is_repeatable(&from[chain])
-        {
-            return Ok(None);
-        }
-        let source = if is_one { own } else { from[chain].to_string() };
+        let Some((chain, source)) = self.source_of(&keys, outside, from) else { return Ok(None) };
         let (taken, result) = (format!("{HIDDEN}taken{number}"), format!("{HIDDEN}result{number}"));
         let key = |place: usize| format!("{HIDDEN}key{number}_{place}");
         let column = |(table, name): &Outer| format!("{}.{name}", outside[*table].name);
@@ -286,9 +303,9 @@ fn is_random(part: &impl Visit) -> bool {
 }
 
 /// What names mean in a subquery.
-struct Scope<'a> {
-    inside: &'a [Table],
-    outside: &'a [Table],
+pub(super) struct Scope<'a> {
+    pub(super) inside: &'a [Table],
+    pub(super) outside: &'a [Table],
 }
 
 impl Scope<'_> {
@@ -316,8 +333,8 @@ impl Scope<'_> {
         }
     }
 
-    /// Adds the columns from outside in an expression; false if there is a name that nobody knows.
-    fn outer_in(&self, expr: &Expr, keys: &mut Vec<Outer>) -> bool {
+    /// Adds the columns from outside in a part of a statement; false if there is a name that nobody knows.
+    pub(super) fn outer_in(&self, part: &impl Visit, keys: &mut Vec<Outer>) -> bool {
         let is_unknown = |expr: &Expr| match self.outer(expr) {
             Ok(Some(outer)) if place_of(keys, &outer).is_none() => {
                 keys.push(outer);
@@ -325,10 +342,10 @@ impl Scope<'_> {
             }
             found => found.is_err(),
         };
-        !has_own(expr, is_unknown)
+        !has_own(part, is_unknown)
     }
 
-    fn has_outer(&self, part: &impl Visit) -> bool {
+    pub(super) fn has_outer(&self, part: &impl Visit) -> bool {
         has_own(part, |expr| !matches!(self.outer(expr), Ok(None)))
     }
 
@@ -341,8 +358,13 @@ impl Scope<'_> {
     }
 
     /// Puts something else in the place of columns from outside.
-    fn put(&self, expr: &mut Expr, keys: &[Outer], key: &dyn Fn(usize) -> Expr) {
-        let _ = change_own(expr, |expr| {
+    pub(super) fn put(
+        &self,
+        part: &mut impl VisitMut,
+        keys: &[Outer],
+        key: &dyn Fn(usize) -> Expr,
+    ) {
+        let _ = change_own(part, |expr| {
             if let Ok(Some(outer)) = self.outer(expr)
                 && let Some(place) = place_of(keys, &outer)
             {

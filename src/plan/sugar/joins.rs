@@ -18,8 +18,7 @@ use super::{Rewriter, derived, parsed};
 use crate::error::{Error, Result};
 use crate::plan::respell::{ASOF_INNER, POSITIONAL};
 
-/// Columns that only joins of ours need begin so; `*` does not show them.
-pub(super) const HIDDEN: &str = "__swath_hidden_";
+pub(super) use crate::units::HIDDEN;
 
 impl Rewriter<'_> {
     /// Writes ASOF and POSITIONAL joins in joins that the planner knows.
@@ -202,6 +201,15 @@ fn without_alias(table: &TableFactor) -> TableFactor {
         *alias = None;
     }
     bare
+}
+
+pub(super) fn is_inner(operator: &JoinOperator) -> bool {
+    matches!(operator, JoinOperator::Inner(_) | JoinOperator::Join(_) | JoinOperator::CrossJoin(_))
+}
+
+/// Whether the rows of the tables before a join are not filled up with NULLs.
+pub(super) fn keeps_left(operator: &JoinOperator) -> bool {
+    is_inner(operator) || matches!(operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_))
 }
 
 /// A table with the number of each row.

@@ -117,10 +117,10 @@ impl Rewriter<'_> {
             return Ok(false);
         }
         // Tables that a join may fill up with NULLs would lose those rows.
-        let may_take = |join: &Join| is_inner(&join.join_operator);
+        let may_take = |join: &Join| joins::is_inner(&join.join_operator);
         let mut factors: Vec<&mut TableFactor> = Vec::new();
         for table in tables {
-            let fills = table.joins.iter().any(|join| !keeps_left(&join.join_operator));
+            let fills = table.joins.iter().any(|join| !joins::keeps_left(&join.join_operator));
             if !fills {
                 factors.push(&mut table.relation);
             }
@@ -342,15 +342,6 @@ fn is_cross(operator: &JoinOperator) -> Option<bool> {
         }
         _ => None,
     }
-}
-
-fn is_inner(operator: &JoinOperator) -> bool {
-    matches!(operator, JoinOperator::Inner(_) | JoinOperator::Join(_) | JoinOperator::CrossJoin(_))
-}
-
-/// Whether the rows of the tables before a join are not filled up with NULLs.
-fn keeps_left(operator: &JoinOperator) -> bool {
-    is_inner(operator) || matches!(operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_))
 }
 
 /// The names of columns in an expression, with those of their tables.

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Select, SelectItem, Statement, VisitMut, VisitorMut,
+    Expr, Ident, Query, Select, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
 };
 
 use super::own::{change_own, has_own};
-use super::{Rewriter, is_volatile, named};
+use super::{Rewriter, columns, is_volatile, named};
 use crate::error::{Error, Result};
 
 /// Aliases in one expression, with all in those that they stand for.
@@ -255,6 +255,45 @@ pub fn name_items(statement: &mut Statement) {
         }
     }
     let _ = VisitMut::visit(statement, &mut Namer);
+}
+
+/// Names the items of a query that is read as a table as they were written; the planner's own names are
+/// `Int64(1) + Int64(1)`. A cast of a column is called by the column, as the planner has it.
+pub(super) fn as_written(query: &mut Query) {
+    let mut is_first = true;
+    super::each_side(&mut query.body, true, &mut |side, _| {
+        if let (SetExpr::Select(select), true) = (side, is_first) {
+            select.projection.iter_mut().for_each(item_as_written);
+        }
+        is_first = false;
+    });
+}
+
+/// Names what stands beside a wildcard as it was written.
+pub(super) fn beside_wildcards(query: &mut Query) {
+    let is_wild = |item: &SelectItem| {
+        !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+    };
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && select.projection.iter().any(is_wild)
+    {
+        select.projection.iter_mut().for_each(item_as_written);
+    }
+}
+
+fn item_as_written(item: &mut SelectItem) {
+    let SelectItem::UnnamedExpr(expr) = &*item else { return };
+    let mut inner = expr;
+    while let Expr::Cast { expr, .. } | Expr::Nested(expr) = inner {
+        inner = expr;
+    }
+    let is_own = matches!(inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        || columns::names_columns(item)
+        || matches!(inner, Expr::CompoundFieldAccess { .. });
+    if !is_own {
+        let title = title_of(expr);
+        name_item(item, &title);
+    }
 }
 
 /// The unquoted names in an expression, but for those in its subqueries.

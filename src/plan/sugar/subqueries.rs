@@ -18,8 +18,11 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::joins::{self, HIDDEN};
 use super::names::name_item;
-use super::own::has_own;
-use super::{IsAggregate, Rewriter, derived, factors, has_rows, is_about_rows, is_grouped, parsed};
+use super::own::{change_own, has_own};
+use super::{
+    IsAggregate, Rewriter, derived, factors, has_rows, is_about_rows, is_aggregate, is_grouped,
+    parsed,
+};
 use crate::error::{Error, Result};
 use crate::plan::functions::only_value::ONLY_VALUE;
 
@@ -36,8 +39,18 @@ impl Rewriter<'_> {
                 let written = expr.to_string();
                 let column_count = counted.columns.len();
                 let _ = expr.visit(&mut counted);
+                let mut is_wrapped = false;
+                change_own(expr, |expr| {
+                    if let Expr::Subquery(subquery) = &*expr
+                        && may_be_empty(subquery, known)
+                    {
+                        *expr = parsed(&format!("{ONLY_VALUE}({expr}, 1)"))?;
+                        is_wrapped = true;
+                    }
+                    Ok::<(), Error>(())
+                })?;
                 // A column is still called as it was written.
-                if counted.columns.len() > column_count {
+                if is_wrapped || counted.columns.len() > column_count {
                     name_item(item, &written);
                 }
             }
@@ -183,6 +196,13 @@ pub(super) fn one_value(subquery: &Query, known: IsAggregate<'_>) -> Option<Quer
     *value = parsed(&one).ok()?;
     (query.order_by, query.limit_clause) = (None, None);
     Some(query)
+}
+
+/// Whether a query may have no row, of which the planner knows nothing: it takes 1 for no NULL.
+fn may_be_empty(subquery: &Query, known: IsAggregate<'_>) -> bool {
+    let SetExpr::Select(select) = subquery.body.as_ref() else { return true };
+    let is_one = !is_grouped(select) && select.having.is_none() && subquery.limit_clause.is_none();
+    !(is_one && has_own(&select.projection, |expr| is_aggregate(expr, known)))
 }
 
 /// The query that counts the rows of a plain one.
