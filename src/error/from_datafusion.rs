@@ -29,7 +29,7 @@ impl From<DataFusionError> for Error {
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_)
             | DataFusionError::ObjectStore(_)
-            | DataFusionError::Execution(_) => Error::data(lower_first(trim_prefixes(&text))),
+            | DataFusionError::Execution(_) => of_data(&text),
             DataFusionError::Internal(_) => {
                 Error::new(ErrorKind::Internal, lower_first(trim_prefixes(&text)))
                     .hint("this is a mistake in swath or DataFusion: please report it")
@@ -50,6 +50,26 @@ impl Error {
     /// The error of ours in the chain of causes of another one, if there is one.
     pub(crate) fn found_in(error: &DataFusionError) -> Option<Self> {
         find_own(error)
+    }
+}
+
+/// What is wrong with a value.
+fn of_data(text: &str) -> Error {
+    let text = lower_first(trim_prefixes(text));
+    let between = |before: &str, after: &str| {
+        let (_, rest) = text.split_once(before)?;
+        Some(rest.split_once(after)?.0.to_string())
+    };
+    let far = between("verflow converting ", " to Nanosecond").or_else(|| {
+        let value = between("annot cast ", " to Timestamp(ns)")?;
+        text.contains("representable").then_some(value)
+    });
+    match far {
+        Some(time) => {
+            Error::data(format!("{time} is beyond TIMESTAMP, which goes from 1677 to 2262"))
+                .hint("x::TIMESTAMP_US goes further")
+        }
+        None => Error::data(text),
     }
 }
 

@@ -217,6 +217,13 @@ fn says_parquet(name: &str) -> bool {
     name.ends_with(".parquet") || name.ends_with(".parq")
 }
 
+/// Whether a name says JSON; a list of numbers could be a line of CSV otherwise.
+fn says_json(name: &str) -> bool {
+    let packed = [".gz", ".zst", ".bz2", ".xz"].iter().find_map(|end| name.strip_suffix(end));
+    let name = packed.unwrap_or(name);
+    [".json", ".jsonl", ".ndjson"].iter().any(|end| name.ends_with(end))
+}
+
 /// The format by content; the name only helps where text could be two things.
 fn detect(head: &[u8], name: &str) -> Format {
     if head.starts_with(b"PAR1") || head.starts_with(b"PARE") || says_parquet(name) {
@@ -227,7 +234,7 @@ fn detect(head: &[u8], name: &str) -> Format {
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-    if json::looks_like_json(&text[start..]) {
+    if json::looks_like_json(&text[start..]) || says_json(name) && start < text.len() {
         return Format::Json;
     }
     Format::Csv

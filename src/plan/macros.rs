@@ -91,7 +91,10 @@ const BUILT_IN: &str = "
     CREATE MACRO list_first(x) AS x[1];
     CREATE MACRO list_last(x) AS x[-1];
     CREATE MACRO list_min(x) AS array_min(x);
-    CREATE MACRO list_unique(x) AS array_length(array_distinct(x));
+    CREATE MACRO list_distinct(x) AS array_filter(array_distinct(x), v -> v IS NOT NULL);
+    CREATE MACRO list_unique(x) AS cardinality(array_filter(array_distinct(x), v -> v IS NOT NULL));
+    CREATE MACRO list_sort(x) AS array_sort(x, 'ASC', 'NULLS LAST');
+    CREATE MACRO array_sort(x) AS array_sort(x, 'ASC', 'NULLS LAST');
     CREATE MACRO list_reverse_sort(x) AS array_sort(x, 'DESC', 'NULLS LAST');
     CREATE MACRO pg_typeof(x) AS typeof(x);
     CREATE MACRO weekday(x) AS CAST(date_part('dow', x) AS BIGINT);

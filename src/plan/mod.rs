@@ -7,6 +7,7 @@
 
 pub mod bind;
 mod copy;
+mod correlated;
 pub mod dialect;
 pub mod estimate;
 pub mod explain;

@@ -7,15 +7,21 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::{Cast, TryCast};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    Expr as LogicalExpr, ExprSchemable, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits,
+    WriteOp,
+};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ColumnOption, DataType as SqlType, Expr, GroupByExpr, OrderByKind, Query,
-    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement, TableAlias,
-    TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, ColumnOption, Cte, DataType as SqlType, Expr, GroupByExpr, ObjectName,
+    OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
+    Statement as SqlStatement, TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions,
+    visit_relations,
 };
 
+use super::correlated;
 use super::rules::schema_within;
 use crate::error::{Error, Result};
 
@@ -86,6 +92,8 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
                 check_condition(condition)?;
             }
         }
+        correlated::check_node(node)?;
+        check_change(node)?;
         let schema = schema_within(node)?;
         if let LogicalPlan::Sort(sort) = node
             && sort
@@ -98,7 +106,8 @@ pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
         let mut error = None;
         node.apply_expressions(|expr| {
             expr.apply(|part| {
-                error = check_types(part, &schema).err();
+                error =
+                    check_types(part, &schema).and_then(|()| correlated::check_expr(part)).err();
                 Ok(if error.is_some() {
                     TreeNodeRecursion::Stop
                 } else {
@@ -124,12 +133,30 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
         {
             return Err(unordered());
         }
-        LogicalExpr::Cast(cast)
-            if cast.field.data_type().is_list()
-                && type_of(&cast.expr).is_some_and(|given| given.is_string()) =>
+        LogicalExpr::Cast(Cast { expr: inner, field })
+        | LogicalExpr::TryCast(TryCast { expr: inner, field })
+            if field.data_type().is_list()
+                && type_of(inner).is_some_and(|given| given.is_string()) =>
         {
             let instead = "string_to_array('1,2', ',')::INT[] makes one of what a comma parts";
             return Err(refused("a cast of a text to a list", instead));
+        }
+        LogicalExpr::WindowFunction(call)
+            if call.params.window_frame.units == WindowFrameUnits::Range =>
+        {
+            let frame = &call.params.window_frame;
+            for bound in [&frame.start_bound, &frame.end_bound] {
+                let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) =
+                    bound
+                else {
+                    continue;
+                };
+                let text = offset.try_as_str().flatten();
+                let key = call.params.order_by.first().and_then(|key| type_of(&key.expr));
+                if let (Some(text), Some(key)) = (text, key) {
+                    check_offset(text, &key)?;
+                }
+            }
         }
         LogicalExpr::AggregateFunction(call)
             if ["min", "max"].contains(&call.func.name())
@@ -140,6 +167,63 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// Checks how far a RANGE reaches: a number over times would be taken for months.
+fn check_offset(offset: &str, key: &DataType) -> Result<()> {
+    let is_number = offset.trim().parse::<f64>().is_ok();
+    match key {
+        key if key.is_temporal() && is_number => Err(refused(
+            &format!("RANGE {offset} PRECEDING or FOLLOWING over dates or times"),
+            "say how long: RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW",
+        )),
+        key if key.is_string() => Err(refused(
+            &format!("RANGE {offset} PRECEDING or FOLLOWING over texts"),
+            "ROWS counts rows, GROUPS counts different texts",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a DELETE or UPDATE: a table that is changed learns of filters only, and would change all rows that
+/// anything else leaves out.
+fn check_change(node: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Dml(change) = node else { return Ok(()) };
+    if !matches!(change.op, WriteOp::Delete | WriteOp::Update) {
+        return Ok(());
+    }
+    let mut is_plain = true;
+    change
+        .input
+        .apply(|node| {
+            is_plain &= matches!(
+                node,
+                LogicalPlan::Projection(_)
+                    | LogicalPlan::Filter(_)
+                    | LogicalPlan::TableScan(_)
+                    | LogicalPlan::SubqueryAlias(_)
+            );
+            node.apply_expressions(|expr| {
+                is_plain &= !expr.exists(|part| Ok(has_plan(part)))?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+        .map_err(Error::from)?;
+    if is_plain {
+        return Ok(());
+    }
+    let instead = "CREATE OR REPLACE TABLE t AS SELECT ... makes the table anew";
+    Err(refused("DELETE or UPDATE with more than a table and a condition", instead))
+}
+
+fn has_plan(expr: &LogicalExpr) -> bool {
+    matches!(
+        expr,
+        LogicalExpr::Exists(_)
+            | LogicalExpr::InSubquery(_)
+            | LogicalExpr::ScalarSubquery(_)
+            | LogicalExpr::SetComparison(_)
+    )
 }
 
 fn unordered() -> Error {
@@ -218,6 +302,12 @@ impl Visitor for Refusals {
     fn pre_visit_query(&mut self, query: &Query) -> Verdict {
         check_sides(&query.body)?;
         refuse_if(!query.locks.is_empty(), "FOR UPDATE", "leave it out: files are never locked")?;
+        let with = query.with.iter().filter(|with| with.recursive);
+        refuse_if(
+            with.flat_map(|with| &with.cte_tables).any(is_limited_within_itself),
+            "LIMIT within a recursive query",
+            "put it where the query is read: SELECT * FROM r LIMIT 5",
+        )?;
         refuse_if(query.for_clause.is_some(), "FOR XML / FOR JSON", "use --format json")?;
         refuse_if(query.settings.is_some(), "SETTINGS", "use SET name = value")?;
         refuse_if(query.format_clause.is_some(), "FORMAT", "use --format")?;
@@ -320,6 +410,17 @@ impl Visitor for Refusals {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// Whether a table of WITH RECURSIVE would cut its rows on their way to itself: it never ends.
+fn is_limited_within_itself(table: &Cte) -> bool {
+    let names_itself = |name: &ObjectName| match name.to_string() {
+        name if name.eq_ignore_ascii_case(&table.alias.name.value) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    (table.query.limit_clause.is_some() || table.query.fetch.is_some())
+        && matches!(table.query.body.as_ref(), SetExpr::SetOperation { .. })
+        && visit_relations(&table.query, names_itself).is_break()
 }
 
 const NO_UNIT: &str = "an interval without a unit";

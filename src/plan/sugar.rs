@@ -27,6 +27,7 @@
 
 mod calls;
 mod casts;
+mod changes;
 mod columns;
 mod correlated;
 mod doubles;
@@ -91,6 +92,7 @@ pub fn rewrite(statement: &mut Statement, lookups: Lookups<'_>) -> Result<bool> 
         return Err(error);
     }
     let counts_rows = rewriter.counts_rows.get();
+    changes::looked_up(statement, lookups)?;
     // All tables that are made are gone with the session.
     if let Statement::CreateTable(table) = statement {
         table.temporary = false;
@@ -172,9 +174,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        limits::order_by_all(query);
         let rewritten = self
-            .looked_up(query)
+            .order_by_all(query)
+            .and_then(|()| self.looked_up(query))
             .and_then(|()| self.counted_sets(&mut query.body))
             .and_then(|()| self.inner_orders(query))
             .and_then(|()| self.orders(query));
@@ -255,6 +257,7 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(new) = calls::array_of_rows(expr) {
             *expr = new;
         }
+        calls::negate_base(expr);
         self.is_searched |= match expr {
             Expr::Exists { .. } => true,
             // What stands before IN is visited first.
@@ -579,6 +582,7 @@ pub fn literal(value: &ScalarValue) -> Result<Expr> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => show_literal(&text),
         DataType::Date32 => format!("DATE {}", show_literal(&text)),
         DataType::Timestamp(..) => format!("TIMESTAMP {}", show_literal(&text)),
+        DataType::Float32 | DataType::Float64 => return Ok(double(&text)),
         data_type if data_type.is_numeric() || *data_type == DataType::Boolean => text,
         other => {
             return Err(Error::sql(format!("a {} cannot name a column", sql_type_name(other))));

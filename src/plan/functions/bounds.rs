@@ -3,7 +3,7 @@
 //! Sums of decimals may have 39 digits, and would print as another one; a DOUBLE beyond the largest REAL would
 //! become infinite.
 
-use datafusion::arrow::array::{AsArray, Float32Array};
+use datafusion::arrow::array::{AsArray, Float32Array, Float64Array};
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type,
 };
@@ -25,9 +25,15 @@ pub fn real() -> ScalarUDF {
     Bound::Real.function()
 }
 
+/// A DOUBLE without a fraction: the nearest whole number, of two the even one, as in IEEE 754.
+pub fn whole() -> ScalarUDF {
+    Bound::Whole.function()
+}
+
 /// The function of a name that this module gives; no statement calls it.
 pub fn by_name(name: &str) -> Option<ScalarUDF> {
-    let found = [Bound::Decimal, Bound::Real].into_iter().find(|bound| bound.name() == name);
+    let found =
+        [Bound::Decimal, Bound::Real, Bound::Whole].into_iter().find(|bound| bound.name() == name);
     found.map(Bound::function)
 }
 
@@ -35,6 +41,7 @@ pub fn by_name(name: &str) -> Option<ScalarUDF> {
 enum Bound {
     Decimal,
     Real,
+    Whole,
 }
 
 impl Bound {
@@ -42,6 +49,7 @@ impl Bound {
         match self {
             Bound::Decimal => "swath_decimal_38",
             Bound::Real => "swath_real",
+            Bound::Whole => "swath_whole",
         }
     }
 
@@ -70,6 +78,7 @@ impl ScalarUDFImpl for Bounded {
         Ok(match self.bound {
             Bound::Decimal => arguments[0].clone(),
             Bound::Real => DataType::Float32,
+            Bound::Whole => DataType::Float64,
         })
     }
 
@@ -85,6 +94,11 @@ impl ScalarUDFImpl for Bounded {
                         .into());
                 }
                 Ok(args.args[0].clone())
+            }
+            Bound::Whole => {
+                let wholes: Float64Array =
+                    array.as_primitive::<Float64Type>().unary(f64::round_ties_even);
+                Ok(ColumnarValue::Array(Arc::new(wholes)))
             }
             Bound::Real => {
                 let reals: Float32Array =

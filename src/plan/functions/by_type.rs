@@ -3,6 +3,7 @@
 //! ```text
 //! decimal / decimal         a DOUBLE: a decimal with four digits more makes 1.0 / 3000000 nothing
 //! interval * 2              months, days and hours, each multiplied
+//! interval > interval       by their length
 //! date + 1 hour             a timestamp
 //! ceil(9.5), floor(9.5)     decimals of a digit more
 //! len(x), length(x)         the characters of a text, the items of a list
@@ -11,9 +12,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, IntervalMonthDayNanoArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, IntervalMonthDayNanoArray};
 use datafusion::arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Float64Type, IntervalMonthDayNano,
+    DECIMAL128_MAX_PRECISION, DataType, DurationNanosecondType, Float64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
@@ -40,6 +41,9 @@ impl ExprPlanner for Operators {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if compares(&expr.op) {
+            return compared(expr, schema);
+        }
         let is_divided = expr.op == BinaryOperator::Divide;
         let is_shifted = matches!(expr.op, BinaryOperator::Plus | BinaryOperator::Minus);
         if !is_divided && !is_shifted && expr.op != BinaryOperator::Multiply {
@@ -86,6 +90,96 @@ impl ExprPlanner for Operators {
         }
         Ok(PlannerResult::Original(expr))
     }
+}
+
+fn compares(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    )
+}
+
+/// Compares intervals by their length.
+fn compared(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        return Ok(PlannerResult::Original(expr));
+    };
+    let is_span = |given: &DataType| is_interval(given) || matches!(given, DataType::Duration(_));
+    let may_be = |given: &DataType| is_span(given) || given.is_string() || given.is_null();
+    if !(is_interval(&left) && may_be(&right) || may_be(&left) && is_interval(&right)) {
+        return Ok(PlannerResult::Original(expr));
+    }
+    let long = |side: Expr, given: &DataType| {
+        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+        let side = match given {
+            DataType::Duration(_) => cast(side, DataType::Duration(TimeUnit::Nanosecond)),
+            given if *given == interval => side,
+            _ => cast(side, interval),
+        };
+        length_of_interval().call(vec![side])
+    };
+    (expr.left, expr.right) = (long(expr.left, &left), long(expr.right, &right));
+    Ok(PlannerResult::Original(expr))
+}
+
+/// The length of an interval in nanoseconds: a day has 24 hours and a month 30 days, as where PostgreSQL and
+/// DuckDB compare intervals.
+fn length_of_interval() -> ScalarUDF {
+    ScalarUDF::new_from_impl(Length { signature: Signature::any(1, Volatility::Immutable) })
+}
+
+/// The name of [`length_of_interval`]; no statement calls it.
+const LENGTH: &str = "swath_length_of_interval";
+
+/// The function of a name that this module puts into plans.
+pub fn by_name(name: &str) -> Option<ScalarUDF> {
+    match name {
+        LENGTH => Some(length_of_interval()),
+        "interval_times" => Some(interval_times()),
+        _ => None,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Length {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Length {
+    fn name(&self) -> &str {
+        LENGTH
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let array = args.args[0].to_array(args.number_rows)?;
+        let lengths: Decimal128Array = match array.data_type() {
+            DataType::Duration(_) => {
+                array.as_primitive::<DurationNanosecondType>().unary(i128::from)
+            }
+            _ => array.as_primitive::<IntervalMonthDayNanoType>().unary(length),
+        };
+        let lengths = lengths.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?;
+        Ok(ColumnarValue::Array(Arc::new(lengths)))
+    }
+}
+
+fn length(interval: IntervalMonthDayNano) -> i128 {
+    const NANOS_PER_DAY: i128 = 86_400_000_000_000;
+    let days = i128::from(interval.months) * 30 + i128::from(interval.days);
+    days * NANOS_PER_DAY + i128::from(interval.nanoseconds)
 }
 
 /// Whether an interval may have parts that are less than days.

@@ -7,6 +7,7 @@ pub mod counted;
 pub mod distribution;
 pub mod double;
 pub mod extremes;
+mod formats;
 mod kinds;
 mod mean;
 pub mod nested;
@@ -36,9 +37,9 @@ pub fn register(context: &mut SessionContext) {
     context.register_udaf(percentile::percentile_cont());
     sliding::register(context);
     by_type::functions().for_each(|function| context.register_udf(function));
+    formats::functions().for_each(|function| context.register_udf(function));
     kinds::functions().for_each(|function| context.register_udf(function));
     context.register_udf(texts::type_of());
-    context.register_udf(texts::format());
     context.register_udf(texts::slice());
     context.register_udf(texts::sparkline());
     context.register_udf(nested::to_json());
@@ -55,9 +56,12 @@ pub fn register(context: &mut SessionContext) {
 pub fn of_rules(name: &str) -> Option<ScalarUDF> {
     match name {
         nested::SHOWN => Some(nested::shown()),
+        times::CLOCK_TEXT => Some(times::clock_text()),
         times::DATE_TEXT => Some(times::date_text()),
         times::WITHIN_REACH => Some(times::within_reach()),
         one_nan::NAME => Some(one_nan::function().as_ref().clone()),
-        name => bounds::by_name(name).or_else(|| arithmetic::by_name(name)),
+        name => bounds::by_name(name)
+            .or_else(|| by_type::by_name(name))
+            .or_else(|| arithmetic::by_name(name)),
     }
 }

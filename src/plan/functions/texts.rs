@@ -1,8 +1,8 @@
-//! `typeof`, `format`, slices of texts and `sparkline`.
+//! `typeof`, slices of texts and `sparkline`.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, StringViewArray, StringViewBuilder};
+use datafusion::arrow::array::{AsArray, StringViewArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type};
 use datafusion::common::cast::{as_int64_array, as_list_array, as_string_view_array};
@@ -18,11 +18,6 @@ use crate::error::Error;
 /// `typeof(x)`: the type of a value as SQL writes it.
 pub fn type_of() -> ScalarUDF {
     ScalarUDF::new_from_impl(TypeOf { signature: Signature::any(1, Volatility::Immutable) })
-}
-
-/// `format('{} of {}', a, b)`: a text with values in the places of `{}`, or of `{0}`, `{1}`.
-pub fn format() -> ScalarUDF {
-    ScalarUDF::new_from_impl(Format { signature: Signature::variadic_any(Volatility::Immutable) })
 }
 
 /// `text_slice(text, from, to)`: the characters from one place to another, counted from 1, or from the
@@ -171,78 +166,6 @@ impl ScalarUDFImpl for TypeOf {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Format {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Format {
-    fn name(&self) -> &str {
-        "format"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8View)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let texts = arrays
-            .iter()
-            .map(|array| cast(array, &DataType::Utf8View))
-            .collect::<Result<Vec<_>, _>>()?;
-        let texts: Vec<_> =
-            texts.iter().map(|array| as_string_view_array(array)).collect::<Result<_>>()?;
-        let mut built = StringViewBuilder::with_capacity(args.number_rows);
-        for row in 0..args.number_rows.min(texts.first().map_or(0, |array| array.len())) {
-            // As with other functions, NULL in gives NULL out.
-            if texts.iter().any(|array| array.is_null(row)) {
-                built.append_null();
-                continue;
-            }
-            let values: Vec<&str> = texts[1..].iter().map(|array| array.value(row)).collect();
-            built.append_value(filled(texts[0].value(row), &values)?);
-        }
-        Ok(ColumnarValue::Array(Arc::new(built.finish())))
-    }
-}
-
-/// Puts values into the places of a pattern; `{{` and `}}` are braces.
-fn filled(pattern: &str, values: &[&str]) -> Result<String> {
-    let wrong = |what: String| {
-        Error::data(format!("format: {what} in {pattern:?}"))
-            .hint("places are {} or {0}; braces are {{ and }}")
-    };
-    let (mut text, mut next, mut rest) = (String::new(), 0, pattern);
-    while let Some(at) = rest.find(['{', '}']) {
-        text.push_str(&rest[..at]);
-        let brace = &rest[at..=at];
-        rest = &rest[at + 1..];
-        if let Some(behind) = rest.strip_prefix(brace) {
-            text.push_str(brace);
-            rest = behind;
-            continue;
-        }
-        let place = rest.split_once('}').filter(|_| brace == "{");
-        let (place, behind) = place.ok_or_else(|| wrong(format!("a single {brace}")))?;
-        let idx = if place.is_empty() {
-            next += 1;
-            next - 1
-        } else {
-            place.parse().map_err(|_| wrong(format!("{{{place}}} is no place")))?
-        };
-        let value = values.get(idx);
-        text.push_str(value.ok_or_else(|| wrong(format!("there is no value {idx}")))?);
-        rest = behind;
-    }
-    text.push_str(rest);
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,19 +177,5 @@ mod tests {
         assert_eq!(found, ["häl", "ä", "lo", "lo", "h", "", "", "hä"]);
         assert_eq!(spark(&[Some(1.0), None, Some(8.0), Some(4.5)]), "▁ █▅");
         assert_eq!(spark(&[Some(2.0), Some(2.0)]), "▁▁");
-    }
-
-    #[test]
-    fn places_are_filled_in_order_or_by_number() {
-        let check = |pattern: &str, expected: &str| {
-            let found = filled(pattern, &["a", "b"]).unwrap_or_else(|_| "error".into());
-            assert_eq!(found, expected, "{pattern}");
-        };
-        check("{} and {}", "a and b");
-        check("{1}{0}{{}}", "ba{}");
-        check("none", "none");
-        check("{} {} {}", "error");
-        check("{:>5}", "error");
-        check("}", "error");
     }
 }

@@ -123,6 +123,37 @@ pub fn date_text() -> ScalarUDF {
     create_udf(DATE_TEXT, vec![text.clone()], text, Volatility::Immutable, Arc::new(dates))
 }
 
+/// The name of [`clock_text`]; no statement calls it.
+pub const CLOCK_TEXT: &str = "swath_clock_text";
+
+/// A text without the zone behind its time: what a clock there shows.
+pub fn clock_text() -> ScalarUDF {
+    let clocks = |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let texts = as_string_view_array(&arrays[0])?;
+        let clocks: StringViewArray = texts.iter().map(|text| text.map(without_zone)).collect();
+        Ok(ColumnarValue::Array(Arc::new(clocks)))
+    };
+    let text = DataType::Utf8View;
+    create_udf(CLOCK_TEXT, vec![text.clone()], text, Volatility::Immutable, Arc::new(clocks))
+}
+
+/// Texts that are no times stay as they are.
+pub fn without_zone(text: &str) -> &str {
+    const TIME_START: usize = "2024-01-01 ".len();
+    let Some(time) = text.get(TIME_START..) else { return text };
+    let trimmed = time.trim_end();
+    let at = match trimmed.rfind(['+', '-']) {
+        Some(at) => at,
+        None if trimmed.ends_with(['Z', 'z']) => trimmed.len() - 1,
+        None => return text,
+    };
+    match string_to_datetime(&Utc, text.trim_end()).is_ok() {
+        true => text[..TIME_START + at].trim_end(),
+        false => text,
+    }
+}
+
 /// What makes no time of the whole stays, so that the error shows it.
 pub fn without_time(text: &str) -> &str {
     const DATE_LEN: usize = "2024-01-01".len();
@@ -261,12 +292,12 @@ impl ScalarUDFImpl for AtTimeZone {
     }
 }
 
-/// The instant at which clocks in a zone show a time: the first of two. A time that they leave out is shown
+/// The instant at which clocks in a zone show a time: of two the one after they were set back. A time that they leave out is shown
 /// as if they had not been moved yet.
 fn instant(time: i64, zone: &Tz) -> Option<i64> {
     let time = DateTime::from_timestamp_nanos(time).naive_utc();
     let offset = match zone.offset_from_local_datetime(&time) {
-        LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => offset,
+        LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => offset,
         LocalResult::None => {
             zone.offset_from_local_datetime(&(time - TimeDelta::days(1))).earliest()?
         }
@@ -297,7 +328,7 @@ mod tests {
         check("2024-03-31 01:59", "2024-03-31 00:59");
         check("2024-03-31 02:30", "2024-03-31 01:30");
         check("2024-03-31 03:30", "2024-03-31 01:30");
-        check("2024-10-27 02:30", "2024-10-27 00:30");
+        check("2024-10-27 02:30", "2024-10-27 01:30");
     }
 
     #[test]
@@ -316,6 +347,11 @@ mod tests {
         assert_eq!(without_time("2024-01-01"), "2024-01-01");
         assert_eq!(without_time("2024-01-01 x"), "2024-01-01 x");
         assert_eq!(without_time("äöüäöü 1"), "äöüäöü 1");
+        assert_eq!(without_zone("2024-01-01 10:00:00+02"), "2024-01-01 10:00:00");
+        assert_eq!(without_zone("2024-01-01T10:00:00.5Z"), "2024-01-01T10:00:00.5");
+        assert_eq!(without_zone("2024-01-01 10:00:00 -03:30"), "2024-01-01 10:00:00");
+        assert_eq!(without_zone("2024-01-01 10:00:00"), "2024-01-01 10:00:00");
+        assert_eq!(without_zone("äöüäöüäöü-Z"), "äöüäöüäöü-Z");
     }
 
     #[test]

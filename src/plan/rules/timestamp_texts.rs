@@ -43,11 +43,18 @@ fn spelled(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::no(expr);
     };
     match field.data_type() {
-        DataType::Timestamp(..) => {
-            let Some(text) = text_of(inner).and_then(with_seconds) else {
+        DataType::Timestamp(_, zone) => {
+            let has_zone = zone.is_some();
+            if let Some(text) = text_of(inner) {
+                let spelled = with_seconds(text).unwrap_or_else(|| text.to_string());
+                let text = if has_zone { &spelled } else { times::without_zone(&spelled) };
+                **inner = lit(text);
+            } else if !has_zone && inner.get_type(schema).is_ok_and(|given| given.is_string()) {
+                let text = cast(std::mem::take(inner.as_mut()), DataType::Utf8View);
+                **inner = times::clock_text().call(vec![text]);
+            } else {
                 return Transformed::no(expr);
-            };
-            **inner = lit(text);
+            }
             Transformed::yes(expr)
         }
         DataType::Date32 => {

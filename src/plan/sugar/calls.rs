@@ -2,9 +2,12 @@
 
 use std::sync::LazyLock;
 
+use chrono::Utc;
+use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Subscript, Value, ValueWithSpan, WindowFrameBound, WindowType,
+    AccessExpr, BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, OrderByExpr,
+    Subscript, TimezoneInfo, UnaryOperator, Value, ValueWithSpan, WindowFrameBound, WindowType,
 };
 use regex::Regex;
 
@@ -40,12 +43,18 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
             let is_try = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             let attempt = if is_try { "try_" } else { "" };
             match data_type {
+                DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+                    far_timestamp(expr)
+                }
                 DataType::JSON | DataType::JSONB => call(&format!("swath_{attempt}json"), &[expr]),
                 DataType::Uuid => call(&format!("swath_{attempt}uuid"), &[expr]),
                 _ => None,
             }
         }
         Expr::TypedString(typed) => match typed.data_type {
+            DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+                far_timestamp(&Expr::Value(typed.value.clone()))
+            }
             DataType::JSON | DataType::JSONB => {
                 parsed(&format!("swath_json({})", typed.value)).ok()
             }
@@ -93,7 +102,12 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
             _ => None,
         },
         Expr::Subquery(subquery) => {
-            subqueries::one_value(subquery, known).map(|query| Expr::Subquery(Box::new(query)))
+            let query = subqueries::one_value(subquery, known);
+            let query = query.or_else(|| subqueries::with_having(subquery, known));
+            query.map(|query| Expr::Subquery(Box::new(query)))
+        }
+        Expr::Exists { subquery, negated } if subqueries::is_always_there(subquery, known) => {
+            parsed(if *negated { "false" } else { "true" }).ok()
         }
         Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) }
         | Expr::ILike { negated, any: false, expr, pattern, escape_char: Some(escape) } => {
@@ -129,7 +143,9 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
         {
             parsed(&format!("to_json(named_struct{})", function.args)).ok()
         }
-        Expr::Function(function) => any_of_moving_frame(function),
+        Expr::Function(function) => {
+            any_of_moving_frame(function).or_else(|| sorted_distinct(function))
+        }
         Expr::Interval(interval) => match interval.value.as_ref() {
             Expr::Value(value) => match &value.value {
                 Value::SingleQuotedString(text) if interval.leading_field.is_none() => {
@@ -148,13 +164,43 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
                 }
                 _ => None,
             },
-            _ => None,
+            value => interval
+                .leading_field
+                .as_ref()
+                .and_then(|unit| parsed(&format!("(INTERVAL '1 {unit}' * ({value}))")).ok()),
         },
         _ => None,
     };
     if let Some(new) = new {
         *expr = new;
     }
+}
+
+/// `-x ^ 2` is `(-x) ^ 2`: a sign binds before a power.
+pub(super) fn negate_base(expr: &mut Expr) {
+    let is_power =
+        |expr: &Expr| matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. });
+    let Expr::UnaryOp { op: op @ UnaryOperator::Minus, expr: inner } = expr else { return };
+    if !is_power(inner) {
+        return;
+    }
+    let (op, mut power) = (*op, inner.as_ref().clone());
+    let mut base = &mut power;
+    while let Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, .. } = base {
+        base = left;
+    }
+    let own = std::mem::replace(base, Expr::Identifier(Ident::new("")));
+    *base = Expr::Nested(Box::new(Expr::UnaryOp { op, expr: Box::new(own) }));
+    *expr = power;
+}
+
+/// A timestamp that nanoseconds do not reach, in microseconds.
+fn far_timestamp(text: &Expr) -> Option<Expr> {
+    let Expr::Value(value) = text else { return None };
+    let Value::SingleQuotedString(literal) = &value.value else { return None };
+    let time = string_to_datetime(&Utc, literal).ok()?;
+    let is_far = time.timestamp_nanos_opt().is_none();
+    is_far.then(|| parsed(&format!("CAST({text} AS TIMESTAMP_US)")).ok()).flatten()
 }
 
 fn is_called(function: &Function, name: &str) -> bool {
@@ -259,6 +305,42 @@ fn any_of_moving_frame(function: &Function) -> Option<Expr> {
     let filter = function.filter.as_ref();
     let filter = filter.map_or(String::new(), |filter| format!(" FILTER (WHERE {filter})"));
     parsed(&format!("({bound}(CAST({condition} AS INT)){filter} OVER ({window}) = 1)")).ok()
+}
+
+/// `array_agg(DISTINCT x ORDER BY x)` and `string_agg` of the kind, sorted when they are there: the planner gives two
+/// of them with different orders the same one.
+fn sorted_distinct(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArgumentClause::OrderBy(keys)] = &list.clauses[..] else { return None };
+    let (
+        [OrderByExpr { expr: key, options, with_fill: None }],
+        Some(DuplicateTreatment::Distinct),
+        None,
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(value)), rest @ ..],
+    ) = (&keys[..], list.duplicate_treatment, &function.over, &list.args[..])
+    else {
+        return None;
+    };
+    if key.to_string() != value.to_string() {
+        return None;
+    }
+    let is_up = options.asc != Some(false);
+    let direction = if is_up { "ASC" } else { "DESC" };
+    let nulls = if options.nulls_first.unwrap_or(!is_up) { "FIRST" } else { "LAST" };
+    let filter = function.filter.as_ref().map(|filter| format!("({filter})"));
+    let sorted = |filter: Option<String>| {
+        let filter = filter.map_or(String::new(), |filter| format!(" FILTER (WHERE {filter})"));
+        format!("array_sort(array_agg(DISTINCT {value}){filter}, '{direction}', 'NULLS {nulls}')")
+    };
+    match (function.name.to_string().to_lowercase().as_str(), rest) {
+        ("array_agg", []) => parsed(&sorted(filter)).ok(),
+        ("string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(separator))]) => {
+            let there = format!("({value}) IS NOT NULL");
+            let filter = filter.map_or(there.clone(), |filter| format!("{filter} AND {there}"));
+            parsed(&format!("array_to_string({}, {separator})", sorted(Some(filter)))).ok()
+        }
+        _ => None,
+    }
 }
 
 /// `ARRAY(SELECT x FROM t)` as an aggregate, which is rewritten in turn.

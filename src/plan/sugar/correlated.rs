@@ -183,7 +183,9 @@ impl Rewriter<'_> {
         let is_known = scope.outer_in(condition, &mut keys) && scope.outer_in(value, &mut keys);
         let in_value = scope.has_outer(value);
         let is_equal = conditions.iter().all(|part| !scope.has_outer(part) || scope.is_equal(part));
-        if !is_known || keys.is_empty() || is_equal && !in_value {
+        // Of a count over no rows the planner knows too little for that.
+        let is_tested = has_own(value, |expr| matches!(expr, Expr::IsNull(_) | Expr::IsNotNull(_)));
+        if !is_known || keys.is_empty() || is_equal && !in_value && !is_tested {
             return Ok(None);
         }
         if inner.from.iter().flat_map(|table| &table.joins).any(|join| scope.has_outer(join)) {

@@ -1,4 +1,4 @@
-//! LATERAL queries that take so many rows for each row of the tables before them.
+//! LATERAL queries that take or number so many rows for each row of the tables before them.
 //!
 //! ```text
 //! t, LATERAL (SELECT u.x FROM u WHERE u.k = t.k ORDER BY u.x LIMIT 2) l
@@ -12,13 +12,13 @@ use std::collections::HashMap;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause, OrderBy,
     OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
-    TableWithJoins,
+    TableWithJoins, WindowType,
 };
 
 use super::correlated::{Outer, Scope, Table};
 use super::joins::{self, HIDDEN};
-use super::own::has_own;
-use super::{Rewriter, derived, has_rows, is_grouped, names, parsed};
+use super::own::{change_own, has_own};
+use super::{IsAggregate, Rewriter, derived, is_about_rows, is_grouped, names, parsed};
 use crate::error::{Error, Result};
 
 /// A table in the place of a LATERAL query, and what it is joined by.
@@ -41,7 +41,7 @@ impl Rewriter<'_> {
                 };
                 let Some(factor) = factor else { continue };
                 refuse_having(&factor)?;
-                if !is_limited(&factor) {
+                if !is_numbered(&factor) {
                     continue;
                 }
                 let Ok(Some(outside)) = self.tables(&before) else { continue };
@@ -82,14 +82,20 @@ impl Rewriter<'_> {
             return Ok(None);
         };
         let SetExpr::Select(inner) = subquery.body.as_ref() else { return Ok(None) };
-        let Some((first, last)) = bounds(subquery) else { return Ok(None) };
+        let limit = match &subquery.limit_clause {
+            Some(clause) => match bounds(clause) {
+                Some(bounds) => Some(bounds),
+                None => return Ok(None),
+            },
+            None => None,
+        };
         let known = self.lookups.is_aggregate;
         let is_plain = subquery.with.is_none()
             && inner.distinct.is_none()
             && inner.qualify.is_none()
             && !inner.from.is_empty()
             && !has_own(inner.as_ref(), is_subquery)
-            && (is_grouped(inner) || !has_own(&inner.projection, |expr| has_rows(expr, known)));
+            && (is_grouped(inner) || !has_own(&inner.projection, |expr| is_of_rows(expr, known)));
         if !is_plain {
             return Ok(None);
         }
@@ -126,6 +132,22 @@ impl Rewriter<'_> {
         {
             groups.extend(all.iter().map(|at| taken_key(*at)));
         }
+        let mut is_named = false;
+        change_own(&mut inner.projection, |expr| {
+            if let Expr::Function(function) = expr {
+                match &mut function.over {
+                    Some(WindowType::WindowSpec(window)) => {
+                        window.partition_by.extend(all.iter().map(|at| taken_key(*at)));
+                    }
+                    Some(WindowType::NamedWindow(_)) => is_named = true,
+                    None => {}
+                }
+            }
+            Ok::<(), Error>(())
+        })?;
+        if is_named {
+            return Ok(None);
+        }
         let of_keys = each(", ", &|at| taken_key(at).to_string());
         let order = match &order[..] {
             [] => String::new(),
@@ -139,11 +161,13 @@ impl Rewriter<'_> {
             let expr = parsed(&format!("{taken}.{name}"))?;
             inner.projection.push(SelectItem::ExprWithAlias { expr, alias: Ident::new(name) });
         }
-        let ranks = parsed(&format!("row_number() OVER (PARTITION BY {of_keys}{order})"))?;
-        let alias_of_ranks = Ident::new(&place);
-        inner.projection.push(SelectItem::ExprWithAlias { expr: ranks, alias: alias_of_ranks });
-        hidden.push(place.clone());
-        joins::hide(&mut inner, &hidden[..hidden.len() - 1], None);
+        joins::hide(&mut inner, &hidden, None);
+        if limit.is_some() {
+            let expr = parsed(&format!("row_number() OVER (PARTITION BY {of_keys}{order})"))?;
+            let alias = Ident::new(&place);
+            inner.projection.push(SelectItem::ExprWithAlias { expr, alias });
+            hidden.push(place.clone());
+        }
         let mut named = alias.clone();
         if !named.columns.is_empty() {
             let hidden = hidden.iter().map(Ident::new);
@@ -153,15 +177,24 @@ impl Rewriter<'_> {
         let same = each(" AND ", &|at| {
             format!("({} IS NOT DISTINCT FROM {own}.{})", column(&keys[at]), key(at))
         });
-        let condition =
-            parsed(&format!("{same} AND {own}.{place} > {first} AND {own}.{place} <= {last}"))?;
+        let cut = limit.map_or(String::new(), |(first, last)| {
+            format!(" AND {own}.{place} > {first} AND {own}.{place} <= {last}")
+        });
+        let condition = parsed(&format!("{same}{cut}"))?;
         Ok(Some(Ranked { table: derived(&inner.to_string(), Some(named))?, condition, hidden }))
     }
 }
 
-fn is_limited(table: &TableFactor) -> bool {
-    matches!(table, TableFactor::Derived { lateral: true, subquery, .. }
-        if subquery.limit_clause.is_some())
+/// Whether the planner would number or cut all rows at once.
+fn is_numbered(table: &TableFactor) -> bool {
+    let TableFactor::Derived { lateral: true, subquery, .. } = table else { return false };
+    subquery.limit_clause.is_some()
+        || matches!(subquery.body.as_ref(), SetExpr::Select(select)
+            if has_own(&select.projection, is_window))
+}
+
+fn is_window(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function) if function.over.is_some())
 }
 
 /// Of no rows at all, the planner makes one that HAVING never sees.
@@ -177,15 +210,18 @@ fn refuse_having(table: &TableFactor) -> Result<()> {
     Ok(())
 }
 
+/// Whether an expression is about several rows, but no window.
+fn is_of_rows(expr: &Expr, known: IsAggregate<'_>) -> bool {
+    !is_window(expr) && is_about_rows(expr, known)
+}
+
 fn is_subquery(expr: &Expr) -> bool {
     matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
 }
 
 /// How many rows are passed by, and how many there are with those that are taken.
-fn bounds(query: &Query) -> Option<(u64, u64)> {
-    let Some(LimitClause::LimitOffset { limit, offset, limit_by }) = &query.limit_clause else {
-        return None;
-    };
+fn bounds(clause: &LimitClause) -> Option<(u64, u64)> {
+    let LimitClause::LimitOffset { limit, offset, limit_by } = clause else { return None };
     let number = |expr: &Expr| expr.to_string().parse::<u64>().ok();
     let first = offset.as_ref().map_or(Some(0), |offset| number(&offset.value))?;
     let count = limit.as_ref().map_or(Some(u64::MAX), number)?;

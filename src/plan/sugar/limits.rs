@@ -9,6 +9,38 @@ use crate::error::{Error, Result};
 use crate::plan::respell::PERCENT;
 
 impl Rewriter<'_> {
+    /// ORDER BY ALL as positions, which may be of any expressions; the planner knows the one over `*` of
+    /// a plain SELECT.
+    pub(super) fn order_by_all(&self, query: &mut Query) -> Result<()> {
+        let Some(OrderByKind::All(options)) = query.order_by.as_ref().map(|by| by.kind.clone())
+        else {
+            return Ok(());
+        };
+        let is_listed = |item: &SelectItem| {
+            matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+        };
+        let count = match query.body.as_ref() {
+            SetExpr::Select(select) if select.projection.iter().all(is_listed) => {
+                select.projection.len()
+            }
+            SetExpr::Select(_) => return Ok(()),
+            _ => {
+                let mut all = query.clone();
+                (all.order_by, all.limit_clause, all.fetch) = (None, None, None);
+                (self.lookups.columns)(self.in_context(all))?.len()
+            }
+        };
+        let position = |idx: usize| OrderByExpr {
+            expr: Expr::Value(Value::Number(idx.to_string(), false).into()),
+            options,
+            with_fill: None,
+        };
+        if let Some(order_by) = &mut query.order_by {
+            order_by.kind = OrderByKind::Expressions((1..=count).map(position).collect());
+        }
+        Ok(())
+    }
+
     /// LIMIT (subquery): its value is looked up first.
     pub(super) fn looked_up(&self, query: &mut Query) -> Result<()> {
         let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause else {
@@ -53,27 +85,6 @@ impl Rewriter<'_> {
             *limit = Some(Expr::Value(Value::Number(rows.to_string(), false).into()));
         }
         Ok(())
-    }
-}
-
-/// ORDER BY ALL as positions, which may be of any expressions; the planner knows the one over `*`.
-pub(super) fn order_by_all(query: &mut Query) {
-    let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &mut query.order_by)
-    else {
-        return;
-    };
-    let is_listed = |item: &SelectItem| {
-        matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
-    };
-    let OrderByKind::All(options) = order_by.kind else { return };
-    if select.projection.iter().all(is_listed) {
-        let position = |idx: usize| OrderByExpr {
-            expr: Expr::Value(Value::Number(idx.to_string(), false).into()),
-            options,
-            with_fill: None,
-        };
-        let positions = (1..=select.projection.len()).map(position);
-        order_by.kind = OrderByKind::Expressions(positions.collect());
     }
 }
 

@@ -12,8 +12,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem,
-    SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
+    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
 use super::joins::{self, HIDDEN};
@@ -196,6 +196,37 @@ pub(super) fn one_value(subquery: &Query, known: IsAggregate<'_>) -> Option<Quer
     *value = parsed(&one).ok()?;
     (query.order_by, query.limit_clause) = (None, None);
     Some(query)
+}
+
+/// A value of all rows with its HAVING as a CASE: the planner forgets it where there are no rows.
+pub(super) fn with_having(subquery: &Query, known: IsAggregate<'_>) -> Option<Query> {
+    let mut query = subquery.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &mut select.projection[..]
+    else {
+        return None;
+    };
+    let is_of_all = select.having.is_some()
+        && has_own(value, |expr| is_aggregate(expr, known))
+        && query.limit_clause.is_none();
+    let is_grouped =
+        !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if !is_of_all || is_grouped {
+        return None;
+    }
+    let having = select.having.take()?;
+    *value = parsed(&format!("CASE WHEN {having} THEN {value} END")).ok()?;
+    Some(query)
+}
+
+/// Whether EXISTS holds whatever the rows are: an aggregate of all of them is a row.
+pub(super) fn is_always_there(subquery: &Query, known: IsAggregate<'_>) -> bool {
+    let SetExpr::Select(select) = subquery.body.as_ref() else { return false };
+    !is_grouped(select)
+        && select.having.is_none()
+        && subquery.limit_clause.is_none()
+        && has_own(&select.projection, |expr| is_aggregate(expr, known))
 }
 
 /// Whether a query may have no row, of which the planner knows nothing: it takes 1 for no NULL.

@@ -21,6 +21,8 @@ use crate::plan::names::constraint_of;
 pub(super) struct Merged {
     name: String,
     expr: Expr,
+    /// The tables whose columns it stands for.
+    tables: Vec<Ident>,
 }
 
 /// A table and its columns.
@@ -69,7 +71,7 @@ impl Rewriter<'_> {
             for (side, column) in
                 sides.iter().flat_map(|side| side.columns.iter().map(move |column| (side, column)))
             {
-                match find(&own, column) {
+                match find(&own, column).filter(|found| found.tables.contains(&side.name)) {
                     Some(found) if !shown.contains(&found.name) => {
                         shown.push(found.name.clone());
                         all.push((found.name.clone(), found.expr.clone()));
@@ -136,8 +138,14 @@ impl Rewriter<'_> {
             };
             let mut conditions = Vec::new();
             for name in &names {
-                let own = find(&merged, name).map(|found| found.expr.clone());
+                let known = find(&merged, name);
+                let own = known.map(|found| found.expr.clone());
                 let own = own.or_else(|| sides.iter().find_map(|side| side.column(name)));
+                let mut tables = known.map(|found| found.tables.clone()).unwrap_or_else(|| {
+                    let first = sides.iter().find(|side| side.column(name).is_some());
+                    first.map(|side| side.name.clone()).into_iter().collect()
+                });
+                tables.push(right.name.clone());
                 let (Some(own), Some(other)) = (own, right.column(name)) else {
                     let error = format!("USING ({name}): not a column of both sides");
                     return Err(
@@ -151,8 +159,8 @@ impl Rewriter<'_> {
                     _ => own,
                 };
                 match merged.iter_mut().find(|merged| merged.name.eq_ignore_ascii_case(name)) {
-                    Some(found) => found.expr = expr,
-                    None => merged.push(Merged { name: name.clone(), expr }),
+                    Some(found) => (found.expr, found.tables) = (expr, tables),
+                    None => merged.push(Merged { name: name.clone(), expr, tables }),
                 }
             }
             if !conditions.is_empty() {
