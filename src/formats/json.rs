@@ -519,7 +519,14 @@ impl Lines {
                     self.in_array = Some(false);
                     self.bytes.consume(1);
                 }
-                Some(_) => break,
+                Some(b'{') => break,
+                Some(other) => {
+                    let found = char::from(other).escape_default();
+                    let error = self.fail(format!("expected a JSON object, found `{found}`"));
+                    return Err(
+                        error.hint("read_csv('path') reads a file of text whatever its name")
+                    );
+                }
             }
         }
         self.in_array.get_or_insert(false);

@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Array, CastKind, CreateFunctionBody, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, FunctionReturnType, Ident, MacroArg, MacroDefinition, ObjectName,
-    ObjectNamePart, Query, Statement as SqlStatement, TableAlias, TableFactor, VisitMut,
-    VisitorMut,
+    FunctionArguments, FunctionReturnType, Ident, MacroArg, MacroDefinition, NullTreatment,
+    ObjectName, ObjectNamePart, Query, Statement as SqlStatement, TableAlias, TableFactor,
+    VisitMut, VisitorMut,
 };
 
 use crate::error::{Error, Result};
@@ -65,6 +65,11 @@ const BUILT_IN: &str = "
     CREATE MACRO regexp_extract(x, pattern) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[1], '');
     CREATE MACRO regexp_extract(x, pattern, part) AS coalesce(regexp_match(x, concat('(', pattern, ')'))[part + 1], '');
     CREATE MACRO regexp_matches(x, pattern) AS regexp_like(x, pattern);
+    CREATE MACRO regexp_matches(x, pattern, flags) AS regexp_like(x, pattern, flags);
+    CREATE MACRO str_split_regex(x, pattern) AS regexp_split_to_array(x, pattern);
+    CREATE MACRO unicode(x) AS ascii(x);
+    CREATE MACRO ord(x) AS ascii(x);
+    CREATE MACRO list_count(x) AS cardinality(array_filter(x, v -> v IS NOT NULL));
     CREATE MACRO string_split(x, separator) AS string_to_array(x, separator);
     CREATE MACRO str_split(x, separator) AS string_to_array(x, separator);
     CREATE MACRO split(x, separator) AS string_to_array(x, separator);
@@ -340,6 +345,10 @@ impl Expander<'_> {
                 list.clauses = clauses;
             }
             inner.over.clone_from(&function.over);
+            if inner.over.is_some() && is_any_value(&function.name) {
+                // A window takes no filter for this one.
+                (inner.filter, inner.null_treatment) = (None, Some(NullTreatment::IgnoreNulls));
+            }
             if let Some(filter) = function.filter.clone() {
                 inner.filter = Some(match inner.filter.take() {
                     Some(own) => Box::new(Expr::BinaryOp {
@@ -401,10 +410,22 @@ impl VisitorMut for Expander<'_> {
     }
 }
 
+fn is_any_value(name: &ObjectName) -> bool {
+    name.to_string().eq_ignore_ascii_case("any_value")
+}
+
 /// Calls of ordered sets that the planner knows in another form only: `percentile_disc(q) WITHIN GROUP
 /// (ORDER BY x)`, and `percentile_cont` of a window.
 fn of_ordered(function: &mut Function) {
     let name = function.name.to_string().to_lowercase();
+    if let ("mode", [ordered], FunctionArguments::List(list)) =
+        (name.as_str(), &function.within_group[..], &mut function.args)
+        && list.args.is_empty()
+    {
+        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(ordered.expr.clone())));
+        function.within_group.clear();
+        return;
+    }
     let new = match (name.as_str(), &function.over) {
         ("percentile_disc", _) => "quantile_disc",
         ("percentile_cont", Some(_)) => "percentile_cont",
