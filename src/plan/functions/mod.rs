@@ -14,6 +14,7 @@ pub mod nested;
 pub mod only_value;
 pub mod patterns;
 pub mod percentile;
+mod ranges;
 mod sliding;
 pub mod sum;
 pub mod texts;
@@ -46,6 +47,7 @@ pub fn register(context: &mut SessionContext) {
     context.register_udf(only_value::function());
     context.register_udf(patterns::extract_all());
     context.register_udf(patterns::split());
+    context.register_udf(ranges::range());
     context.register_udf(times::age());
     context.register_udf(times::at_time_zone());
     context.register_udf(times::make_timestamp());
