@@ -53,13 +53,15 @@ impl Error {
     }
 }
 
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    Some(rest.split_once(after)?.0)
+}
+
 /// What is wrong with a value.
 fn of_data(text: &str) -> Error {
     let text = lower_first(trim_prefixes(text));
-    let between = |before: &str, after: &str| {
-        let (_, rest) = text.split_once(before)?;
-        Some(rest.split_once(after)?.0.to_string())
-    };
+    let between = |before, after| between(&text, before, after);
     let far = between("verflow converting ", " to Nanosecond").or_else(|| {
         let value = between("annot cast ", " to Timestamp(ns)")?;
         text.contains("representable").then_some(value)
@@ -76,10 +78,7 @@ fn of_data(text: &str) -> Error {
 /// What the planner says most often, as one would say it.
 fn said_plainly(text: &str) -> Option<Error> {
     let text = trim_prefixes(text);
-    let between = |before: &str, after: &str| {
-        let (_, rest) = text.split_once(before)?;
-        Some(rest.split_once(after)?.0)
-    };
+    let between = |before, after| between(text, before, after);
     if let Some(name) = between("table 'datafusion.public.", "' not found") {
         let hint = format!("a file or folder is written in quotes: FROM '{name}'");
         return Some(Error::sql(format!("no table or view named {name}")).hint(hint));

@@ -7,7 +7,6 @@
 
 pub mod bind;
 mod copy;
-mod correlated;
 pub mod dialect;
 pub mod estimate;
 pub mod explain;

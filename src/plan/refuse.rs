@@ -21,9 +21,10 @@ use datafusion::sql::sqlparser::ast::{
     visit_relations,
 };
 
-use super::correlated;
-use super::rules::schema_within;
+use super::rules::{compares, schema_within};
 use crate::error::{Error, Result};
+
+mod correlated;
 
 /// Checks a statement.
 ///
@@ -133,6 +134,12 @@ fn check_types(expr: &LogicalExpr, schema: &DFSchema) -> Result<()> {
         {
             return Err(unordered());
         }
+        // By its bits, a day is longer than any number of hours.
+        LogicalExpr::Between(between)
+            if [&between.expr, &between.low, &between.high].into_iter().any(|e| is_interval(e)) =>
+        {
+            return Err(unordered());
+        }
         LogicalExpr::Cast(Cast { expr: inner, field })
         | LogicalExpr::TryCast(TryCast { expr: inner, field })
             if field.data_type().is_list()
@@ -231,11 +238,6 @@ fn unordered() -> Error {
         "comparing intervals, whose months, days and hours have no one length,",
         "compare numbers: date_diff('second', from, to) > 3600",
     )
-}
-
-fn compares(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 fn check_condition(condition: &LogicalExpr) -> Result<()> {

@@ -54,10 +54,10 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    CreateView, Cte, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    SetQuantifier, Statement, TableAlias, TableFactor, TableSampleKind, TableSampleUnit,
-    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    BinaryOperator, CreateView, Cte, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, SetQuantifier, Statement, TableAlias, TableFactor, TableSampleKind,
+    TableSampleUnit, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, With,
     visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -482,6 +482,18 @@ fn is_volatile(expr: &Expr) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+/// A condition beside one that may be there already.
+fn both(before: Option<Expr>, condition: Expr) -> Expr {
+    match before {
+        None => condition,
+        Some(before) => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(before))),
+            op: BinaryOperator::And,
+            right: Box::new(Expr::Nested(Box::new(condition))),
+        },
+    }
 }
 
 fn named(name: &str) -> Expr {

@@ -113,14 +113,7 @@ pub const DATE_TEXT: &str = "swath_date_text";
 
 /// A text without the time behind its date: of `2024-01-01 02:00+05` the date there, not the one in UTC.
 pub fn date_text() -> ScalarUDF {
-    let dates = |args: &[ColumnarValue]| {
-        let arrays = ColumnarValue::values_to_arrays(args)?;
-        let texts = as_string_view_array(&arrays[0])?;
-        let dates: StringViewArray = texts.iter().map(|text| text.map(without_time)).collect();
-        Ok(ColumnarValue::Array(Arc::new(dates)))
-    };
-    let text = DataType::Utf8View;
-    create_udf(DATE_TEXT, vec![text.clone()], text, Volatility::Immutable, Arc::new(dates))
+    shortened(DATE_TEXT, without_time)
 }
 
 /// The name of [`clock_text`]; no statement calls it.
@@ -128,14 +121,19 @@ pub const CLOCK_TEXT: &str = "swath_clock_text";
 
 /// A text without the zone behind its time: what a clock there shows.
 pub fn clock_text() -> ScalarUDF {
-    let clocks = |args: &[ColumnarValue]| {
+    shortened(CLOCK_TEXT, without_zone)
+}
+
+/// A function that cuts what stands at the end of texts.
+fn shortened(name: &str, shorten: fn(&str) -> &str) -> ScalarUDF {
+    let shortened = move |args: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(args)?;
         let texts = as_string_view_array(&arrays[0])?;
-        let clocks: StringViewArray = texts.iter().map(|text| text.map(without_zone)).collect();
-        Ok(ColumnarValue::Array(Arc::new(clocks)))
+        let texts: StringViewArray = texts.iter().map(|text| text.map(shorten)).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
     };
     let text = DataType::Utf8View;
-    create_udf(CLOCK_TEXT, vec![text.clone()], text, Volatility::Immutable, Arc::new(clocks))
+    create_udf(name, vec![text.clone()], text, Volatility::Immutable, Arc::new(shortened))
 }
 
 /// Texts that are no times stay as they are.

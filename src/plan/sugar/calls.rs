@@ -40,27 +40,11 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
             }
         }
         Expr::Cast { kind, expr, data_type, .. } => {
-            let is_try = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-            let attempt = if is_try { "try_" } else { "" };
-            match data_type {
-                DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-                    far_timestamp(expr)
-                }
-                DataType::JSON | DataType::JSONB => call(&format!("swath_{attempt}json"), &[expr]),
-                DataType::Uuid => call(&format!("swath_{attempt}uuid"), &[expr]),
-                _ => None,
-            }
+            cast_to(data_type, expr, matches!(kind, CastKind::TryCast | CastKind::SafeCast))
         }
-        Expr::TypedString(typed) => match typed.data_type {
-            DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-                far_timestamp(&Expr::Value(typed.value.clone()))
-            }
-            DataType::JSON | DataType::JSONB => {
-                parsed(&format!("swath_json({})", typed.value)).ok()
-            }
-            DataType::Uuid => parsed(&format!("swath_uuid({})", typed.value)).ok(),
-            _ => None,
-        },
+        Expr::TypedString(typed) => {
+            cast_to(&typed.data_type, &Expr::Value(typed.value.clone()), false)
+        }
         Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
             in_subquery(left, right, false)
         }
@@ -106,7 +90,7 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
             let query = query.or_else(|| subqueries::with_having(subquery, known));
             query.map(|query| Expr::Subquery(Box::new(query)))
         }
-        Expr::Exists { subquery, negated } if subqueries::is_always_there(subquery, known) => {
+        Expr::Exists { subquery, negated } if subqueries::is_one_row(subquery, known) => {
             parsed(if *negated { "false" } else { "true" }).ok()
         }
         Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) }
@@ -173,6 +157,19 @@ pub(super) fn expression(expr: &mut Expr, known: IsAggregate<'_>) {
     };
     if let Some(new) = new {
         *expr = new;
+    }
+}
+
+/// A cast to a type that the planner has under another name, or checks too little.
+fn cast_to(data_type: &DataType, value: &Expr, is_try: bool) -> Option<Expr> {
+    let attempt = if is_try { "try_" } else { "" };
+    match data_type {
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            far_timestamp(value)
+        }
+        DataType::JSON | DataType::JSONB => call(&format!("swath_{attempt}json"), &[value]),
+        DataType::Uuid => call(&format!("swath_{attempt}uuid"), &[value]),
+        _ => None,
     }
 }
 

@@ -10,15 +10,15 @@
 use std::collections::HashMap;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause, OrderBy,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
+    Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
     TableWithJoins, WindowType,
 };
 
 use super::correlated::{Outer, Scope, Table};
 use super::joins::{self, HIDDEN};
 use super::own::{change_own, has_own};
-use super::{IsAggregate, Rewriter, derived, is_about_rows, is_grouped, names, parsed};
+use super::{IsAggregate, Rewriter, both, derived, is_about_rows, is_grouped, names, parsed};
 use crate::error::{Error, Result};
 
 /// A table in the place of a LATERAL query, and what it is joined by.
@@ -278,15 +278,4 @@ fn with_condition(operator: &JoinOperator, condition: Expr) -> Option<JoinOperat
         }
         _ => return None,
     })
-}
-
-fn both(before: Option<Expr>, condition: Expr) -> Expr {
-    match before {
-        None => condition,
-        Some(before) => Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(before))),
-            op: BinaryOperator::And,
-            right: Box::new(Expr::Nested(Box::new(condition))),
-        },
-    }
 }

@@ -1,10 +1,10 @@
 //! Limits and orders that the planner does not know: LIMIT n %, LIMIT n BY, FETCH FIRST, ORDER BY ALL.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, LimitClause, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, Value,
+    Expr, LimitClause, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, Value,
 };
 
-use super::{Rewriter, only_arg, parsed};
+use super::{Rewriter, both, only_arg, parsed};
 use crate::error::{Error, Result};
 use crate::plan::respell::PERCENT;
 
@@ -131,14 +131,7 @@ pub(super) fn limits(query: &mut Query) -> Result<()> {
     };
     let first =
         parsed(&format!("row_number() OVER (PARTITION BY {}{order}) <= {count}", keys.join(", ")))?;
-    select.qualify = Some(match select.qualify.take() {
-        Some(before) => Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(before))),
-            op: BinaryOperator::And,
-            right: Box::new(first),
-        },
-        None => first,
-    });
+    select.qualify = Some(both(select.qualify.take(), first));
     query.limit_clause = None;
     Ok(())
 }

@@ -260,12 +260,10 @@ pub fn name_items(statement: &mut Statement) {
 /// Names the items of a query that is read as a table as they were written; the planner's own names are
 /// `Int64(1) + Int64(1)`. A cast of a column is called by the column, as the planner has it.
 pub(super) fn as_written(query: &mut Query) {
-    let mut is_first = true;
-    super::each_side(&mut query.body, true, &mut |side, _| {
-        if let (SetExpr::Select(select), true) = (side, is_first) {
+    super::each_side(&mut query.body, true, &mut |side, names| {
+        if let (SetExpr::Select(select), true) = (side, names) {
             select.projection.iter_mut().for_each(item_as_written);
         }
-        is_first = false;
     });
 }
 
@@ -287,10 +285,11 @@ fn item_as_written(item: &mut SelectItem) {
     while let Expr::Cast { expr, .. } | Expr::Nested(expr) = inner {
         inner = expr;
     }
-    let is_own = matches!(inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-        || columns::names_columns(item)
-        || matches!(inner, Expr::CompoundFieldAccess { .. });
-    if !is_own {
+    let is_own = matches!(
+        inner,
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. }
+    );
+    if !is_own && !columns::names_columns(item) {
         let title = title_of(expr);
         name_item(item, &title);
     }

@@ -12,8 +12,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
+    BinaryOperator, Distinct, Expr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem,
+    SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
 use super::joins::{self, HIDDEN};
@@ -42,7 +42,7 @@ impl Rewriter<'_> {
                 let mut is_wrapped = false;
                 change_own(expr, |expr| {
                     if let Expr::Subquery(subquery) = &*expr
-                        && may_be_empty(subquery, known)
+                        && !is_one_row(subquery, known)
                     {
                         *expr = parsed(&format!("{ONLY_VALUE}({expr}, 1)"))?;
                         is_wrapped = true;
@@ -202,38 +202,28 @@ pub(super) fn one_value(subquery: &Query, known: IsAggregate<'_>) -> Option<Quer
 pub(super) fn with_having(subquery: &Query, known: IsAggregate<'_>) -> Option<Query> {
     let mut query = subquery.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let having = select.having.take()?;
+    if !is_one_row(&query, known) {
+        return None;
+    }
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
     let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
         &mut select.projection[..]
     else {
         return None;
     };
-    let is_of_all = select.having.is_some()
-        && has_own(value, |expr| is_aggregate(expr, known))
-        && query.limit_clause.is_none();
-    let is_grouped =
-        !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
-    if !is_of_all || is_grouped {
-        return None;
-    }
-    let having = select.having.take()?;
     *value = parsed(&format!("CASE WHEN {having} THEN {value} END")).ok()?;
     Some(query)
 }
 
-/// Whether EXISTS holds whatever the rows are: an aggregate of all of them is a row.
-pub(super) fn is_always_there(subquery: &Query, known: IsAggregate<'_>) -> bool {
-    let SetExpr::Select(select) = subquery.body.as_ref() else { return false };
+/// Whether a query has one row whatever those of its tables are: an aggregate of all of them. Of others the planner
+/// does not know that they may have none, and takes 1 for no NULL.
+pub(super) fn is_one_row(query: &Query, known: IsAggregate<'_>) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
     !is_grouped(select)
         && select.having.is_none()
-        && subquery.limit_clause.is_none()
+        && query.limit_clause.is_none()
         && has_own(&select.projection, |expr| is_aggregate(expr, known))
-}
-
-/// Whether a query may have no row, of which the planner knows nothing: it takes 1 for no NULL.
-fn may_be_empty(subquery: &Query, known: IsAggregate<'_>) -> bool {
-    let SetExpr::Select(select) = subquery.body.as_ref() else { return true };
-    let is_one = !is_grouped(select) && select.having.is_none() && subquery.limit_clause.is_none();
-    !(is_one && has_own(&select.projection, |expr| is_aggregate(expr, known)))
 }
 
 /// The query that counts the rows of a plain one.
